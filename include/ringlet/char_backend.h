@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * char_backend.h - a stream of bytes both ways: the contract between a serial port and a terminal.
+ *
+ * Both directions have flow control and neither buffers without bound. Out: write() takes what fits and says
+ * how much; after a short write the front end is told by writable() when there is room again. In: receive()
+ * takes what fits and says how much; the backend keeps the rest, stops reading, and offers it again after
+ * receive_ready().
+ *
+ * Threads: the front end's lock (frontend->client->lock) is held around every call in either direction, and a
+ * backend's own lock is taken only inside it. write() and receive_ready() come from vCPU threads as well as
+ * the loop's; receive() and writable() come on the loop thread only, and never from inside write() or
+ * receive_ready().
+ *
+ * Implementations: src/io/char_*.c, and tests/support/fake_char.c.
+ */
+#ifndef RINGLET_CHAR_BACKEND_H
+#define RINGLET_CHAR_BACKEND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct char_backend;
+struct char_frontend;
+struct io_client;
+
+struct char_frontend_ops {
+    /* required: returns how many of the bytes were taken */
+    size_t (*receive)(struct char_frontend *frontend, const uint8_t *bytes, size_t count);
+    /* required */
+    void (*writable)(struct char_frontend *frontend);
+};
+
+struct char_frontend {
+    const struct char_frontend_ops *ops;
+    struct io_client *client;
+};
+
+struct char_backend_ops {
+    /* required: called once while the VM is built; no input is offered before the loop runs */
+    void (*attach)(struct char_backend *backend, struct char_frontend *frontend);
+    /* required: returns how many of the bytes were taken; never blocks */
+    size_t (*write)(struct char_backend *backend, const uint8_t *bytes, size_t count);
+    /* required: the front end can take input again; never blocks */
+    void (*receive_ready)(struct char_backend *backend);
+    /*
+     * required: the machine has stopped, no more write(). Stop reading and call `drained` on the loop thread
+     * once everything taken has been written, or has proved unwritable for a bounded time.
+     */
+    void (*finish)(struct char_backend *backend, void (*drained)(void *argument), void *argument);
+    /* required; after drained() */
+    void (*destroy)(struct char_backend *backend);
+};
+
+struct char_backend {
+    const struct char_backend_ops *ops;
+};
+
+static inline void char_backend_destroy(struct char_backend *backend)
+{
+    if (backend)
+        backend->ops->destroy(backend);
+}
+
+#endif

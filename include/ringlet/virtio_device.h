@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio_device.h - the life of a virtio device, apart from its transport and from what it does.
+ *
+ * Status, features, reset, configuration space and interrupts are the same for every device and every
+ * transport; they live here. A concrete device embeds struct virtio_device and brings a const ops table. A
+ * transport (MMIO now) brings another, pointing outward. Neither knows the other.
+ *
+ *   reset -> ACKNOWLEDGE -> DRIVER -> features -> FEATURES_OK -> queues -> DRIVER_OK -> live
+ *                                                                  |  any rule broken: NEEDS_RESET
+ *
+ * Threads: the transport calls in from vCPU threads (registers) and the loop thread (doorbells); both hold
+ * `lock`. Device code contains no locks: it runs inside. A reset comes from a vCPU while requests may be in
+ * flight in the loop: the core marks the device `resetting`, so that nothing more is popped or pushed, and
+ * waits on `idle` (which lets the lock go) until `in_flight` is 0; only then are queues cleared and the status
+ * read as 0.
+ */
+#ifndef RINGLET_VIRTIO_DEVICE_H
+#define RINGLET_VIRTIO_DEVICE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ringlet/io_client.h"
+#include "ringlet/virtqueue.h"
+
+struct guest_memory;
+struct virtio_device;
+
+#define VIRTIO_DEVICE_MAX_QUEUES 64
+
+/* What a device is. Called with the lock held. */
+struct virtio_device_ops {
+    /* required: read `length` bytes at `offset` of the device-specific configuration; in range already */
+    void (*config_read)(struct virtio_device *device, uint32_t offset, void *to, uint32_t length);
+    /* optional: writes to the configuration; without it they are ignored */
+    void (*config_write)(struct virtio_device *device, uint32_t offset, const void *from, uint32_t length);
+    /* optional: FEATURES_OK was just accepted */
+    void (*features_accepted)(struct virtio_device *device);
+    /* optional: DRIVER_OK was just set; vCPU thread */
+    void (*activate)(struct virtio_device *device);
+    /* required: the driver rang the doorbell of queue `index`, which is ready; DRIVER_OK is set; loop thread */
+    void (*queue_notify)(struct virtio_device *device, unsigned index);
+    /*
+     * optional: a reset has begun: hasten the end of what is in flight (never wait for it here); vCPU thread
+     */
+    void (*cancel)(struct virtio_device *device);
+    /* optional: nothing is in flight; forget everything the driver set up; vCPU thread */
+    void (*reset)(struct virtio_device *device);
+    /* required: free the concrete device; nothing is in flight */
+    void (*destroy)(struct virtio_device *device);
+};
+
+/* What a transport does for a device. Called with the lock held; never blocks. */
+struct virtio_transport_ops {
+    void (*queue_interrupt)(struct virtio_device *device, unsigned index); /* required: used buffer notification */
+    void (*config_interrupt)(struct virtio_device *device); /* required: configuration change notification */
+    void (*ring_doorbell)(struct virtio_device *device, unsigned index); /* required: as if the driver had */
+};
+
+struct virtio_device {
+    const struct virtio_device_ops *ops;
+    const char *name; /* "disk0": for messages; borrowed, outlives the device */
+    uint32_t device_id;
+    uint64_t offered_features;
+    uint32_t config_size; /* bytes of device-specific configuration */
+    struct virtqueue *queues;
+    unsigned queue_count;
+
+    pthread_mutex_t lock;
+    pthread_cond_t idle;
+    struct io_client client; /* client.lock is &lock; batch_end sends the interrupts of the batch */
+
+    /* set by the transport when it takes the device */
+    const struct virtio_transport_ops *transport_ops;
+    void *transport;
+
+    /* the driver's side of the story */
+    uint8_t status;
+    uint64_t accepted_features; /* valid once FEATURES_OK */
+    uint32_t config_generation;
+    bool resetting;
+    unsigned in_flight;   /* requests handed to a backend and not yet done */
+    uint64_t used_queues; /* bit per queue with used buffers whose interrupt is not yet decided */
+};
+
+/* --- for concrete devices --- */
+
+struct virtio_device_setup {
+    const struct virtio_device_ops *ops;
+    const char *name;
+    uint32_t device_id;        /* virtio 1.2, 5 */
+    uint64_t device_features;  /* the device's own; the core adds VERSION_1, INDIRECT_DESC, EVENT_IDX */
+    uint32_t config_size;
+    unsigned queue_count;      /* 1 .. VIRTIO_DEVICE_MAX_QUEUES */
+    uint16_t queue_size;       /* of each, a power of two */
+    const struct guest_memory *memory;
+};
+
+/* Fills *device (which the caller allocated, zeroed). 0, -EINVAL or -ENOMEM. */
+int virtio_device_init(struct virtio_device *device, const struct virtio_device_setup *setup);
+/* What init made; the concrete device's destroy() calls it last. */
+void virtio_device_finish(struct virtio_device *device);
+/* Calls ops->destroy. NULL is fine. */
+void virtio_device_destroy(struct virtio_device *device);
+
+static inline bool virtio_device_has_feature(const struct virtio_device *device, unsigned bit)
+{
+    return device->accepted_features >> bit & 1;
+}
+
+/*
+ * Pop from queue `index`, as virtqueue_pop() does, unless the device is not live (no DRIVER_OK, resetting,
+ * NEEDS_RESET, queue not ready): then 0. A broken ring sets NEEDS_RESET and yields 0 as well, so that a
+ * device's loop is "while (virtio_device_pop() > 0)".
+ */
+int virtio_device_pop(struct virtio_device *device, unsigned index, struct virtqueue_chain *chain);
+
+/*
+ * Give a chain back. The interrupt is sent at the end of the batch. While a reset is under way nothing is
+ * published.
+ */
+void virtio_device_push(struct virtio_device *device, unsigned index, uint16_t head, uint32_t written);
+
+/* Around every request that a backend holds. The last end during a reset wakes the one who waits. */
+void virtio_device_request_begin(struct virtio_device *device);
+void virtio_device_request_end(struct virtio_device *device);
+
+/* The configuration space changed: new generation, interrupt (only once DRIVER_OK). */
+void virtio_device_config_changed(struct virtio_device *device);
+
+/* The driver broke a rule: NEEDS_RESET, and (once DRIVER_OK) a configuration change notification (2.1.2). */
+void virtio_device_needs_reset(struct virtio_device *device);
+
+/* --- for transports --- */
+
+/* 2.1, 3.1: handles every transition; writing 0 resets and returns only when the reset is complete. */
+void virtio_device_set_status(struct virtio_device *device, uint8_t status);
+uint64_t virtio_device_offered_features(const struct virtio_device *device);
+/* Before FEATURES_OK only; later calls are ignored. */
+void virtio_device_set_driver_features(struct virtio_device *device, uint64_t features);
+/* Out-of-range bytes read as 0 and are not written. */
+void virtio_device_config_read(struct virtio_device *device, uint32_t offset, void *to, uint32_t length);
+void virtio_device_config_write(struct virtio_device *device, uint32_t offset, const void *from, uint32_t length);
+/* The doorbell of queue `index` rang (any value from the guest). Loop thread. */
+void virtio_device_notify(struct virtio_device *device, uint32_t index);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * log.c - see ringlet/log.h. One write() a line, so that lines of several threads do not mix.
+ */
+#include "ringlet/log.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* The two facts about our stderr: how much of it the person wants, and whether its terminal is raw. */
+static _Atomic int current_level = LOG_LEVEL_WARNING;
+static _Atomic int terminal_is_raw;
+
+void log_set_level(enum log_level level)
+{
+    atomic_store(&current_level, (int)level);
+}
+
+void log_set_raw_terminal(int raw)
+{
+    atomic_store(&terminal_is_raw, raw);
+}
+
+__attribute__((format(printf, 2, 0))) static void log_line(enum log_level level, const char *format,
+                                                           va_list arguments)
+{
+    static const char prefix[] = "ringlet: ";
+    char line[1024];
+    size_t length = sizeof(prefix) - 1;
+    size_t room = sizeof(line) - length - 2;
+    int printed;
+
+    if ((int)level > atomic_load(&current_level))
+        return;
+    __builtin_memcpy(line, prefix, length);
+    printed = vsnprintf(line + length, room, format, arguments);
+    if (printed < 0)
+        return;
+    length += (size_t)printed < room ? (size_t)printed : room - 1;
+    if (atomic_load(&terminal_is_raw))
+        line[length++] = '\r';
+    line[length++] = '\n';
+    /* There is nobody to tell that stderr cannot be written. */
+    if (write(STDERR_FILENO, line, length) < 0)
+        return;
+}
+
+#define DEFINE_LOG(name, level)                                                                                  \
+    void name(const char *format, ...)                                                                           \
+    {                                                                                                            \
+        va_list arguments;                                                                                       \
+                                                                                                                 \
+        va_start(arguments, format);                                                                             \
+        log_line(level, format, arguments);                                                                      \
+        va_end(arguments);                                                                                       \
+    }
+
+DEFINE_LOG(log_error, LOG_LEVEL_ERROR)
+DEFINE_LOG(log_warning, LOG_LEVEL_WARNING)
+DEFINE_LOG(log_info, LOG_LEVEL_INFO)

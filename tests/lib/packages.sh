@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# Debian packages, for scripts that are run straight after a clone: install
+# what is missing when we may, and otherwise say in one line what to install.
+# To be sourced; every function may end the calling script.
+
+packages_fail() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+package_installed() {
+	[[ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" == installed ]]
+}
+
+# The prefix that turns a command into root's; fails when there is none.
+as_root() {
+	if ((EUID == 0)); then
+		"$@"
+	else
+		sudo -n "$@"
+	fi
+}
+
+# Refresh apt's lists, at most once in a run of a script.
+packages_update() {
+	[[ -z "${packages_updated:-}" ]] || return 0
+	packages_updated=yes
+	as_root apt-get -q update >&2 || echo "${0##*/}: apt-get update failed, going on with the old lists" >&2
+}
+
+# need_packages PACKAGE...: have them installed, or end the script.
+need_packages() {
+	local package missing=()
+	for package; do
+		package_installed "$package" || missing+=("$package")
+	done
+	((${#missing[@]})) || return 0
+	command -v apt-get >/dev/null ||
+		packages_fail "this needs a Debian machine with: ${missing[*]}"
+	as_root true 2>/dev/null ||
+		packages_fail "packages are missing; as root: apt-get install --no-install-recommends ${missing[*]}"
+	packages_update
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y \
+		--no-install-recommends "${missing[@]}" >&2 ||
+		packages_fail "apt-get could not install: ${missing[*]}"
+}
+
+# package_candidate PACKAGE: the version apt would install, or nothing.
+package_candidate() {
+	local version
+	version=$(apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: //p')
+	[[ "$version" == '(none)' ]] || printf '%s\n' "$version"
+}
+
+# unpack_package PACKAGE VERSION DIR: download a package and unpack its files
+# under DIR without installing it.
+unpack_package() {
+	local package=$1 version=$2 into=$3 download
+	mkdir -p "$into"
+	download=$(mktemp -d "$into/.download.XXXXXX")
+	# apt drops to the user _apt for a download, and warns when it cannot write.
+	(cd "$download" && apt-get -q -o APT::Sandbox::User=root download "$package=$version" >&2) ||
+		packages_fail "apt-get could not download $package=$version"
+	dpkg-deb -x "$download"/*.deb "$into"
+	rm -rf "$download"
+}
