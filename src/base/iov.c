@@ -30,7 +30,8 @@ size_t iov_cursor_remaining(const struct iov_cursor *cursor)
     return total == SIZE_MAX ? total : total - cursor->offset;
 }
 
-/* The next stretch of at most `length` bytes that lies in one vector; 0 at the end. Moves the cursor past it. */
+/* The next stretch of at most `length` bytes that lies in one vector; 0 at the end. Moves the cursor past it.
+ */
 static size_t take(struct iov_cursor *cursor, size_t length, unsigned char **ret_bytes)
 {
     size_t here;

@@ -47,14 +47,14 @@ __attribute__((format(printf, 2, 0))) static void log_line(enum log_level level,
         return;
 }
 
-#define DEFINE_LOG(name, level)                                                                                  \
-    void name(const char *format, ...)                                                                           \
-    {                                                                                                            \
-        va_list arguments;                                                                                       \
-                                                                                                                 \
-        va_start(arguments, format);                                                                             \
-        log_line(level, format, arguments);                                                                      \
-        va_end(arguments);                                                                                       \
+#define DEFINE_LOG(name, level)                                                                              \
+    void name(const char *format, ...)                                                                       \
+    {                                                                                                        \
+        va_list arguments;                                                                                   \
+                                                                                                             \
+        va_start(arguments, format);                                                                         \
+        log_line(level, format, arguments);                                                                  \
+        va_end(arguments);                                                                                   \
     }
 
 DEFINE_LOG(log_error, LOG_LEVEL_ERROR)

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * boot.c - see boot.h.
+ *
+ * How the guest learns of its devices. ACPI tables are always there. When the user's words switch ACPI off, one
+ * of two older ways takes over, never both (each would register every device once more): the device tree, if the
+ * kernel is entered by the 64-bit protocol (PVH has no way to hand one over) and was built with CONFIG_OF; else
+ * virtio_mmio.device= words. Whether it was is read off the kernel's own strings.
+ */
+#include "boot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "arch/x86/layout.h"
+#include "machine.h"
+#include "options.h"
+#include "ringlet/cleanup.h"
+#include "ringlet/error.h"
+#include "ringlet/guest_memory.h"
+#include "ringlet/log.h"
+#include "ringlet/util.h"
+#include "ringlet/x86_boot.h"
+#include "ringlet/x86_tables.h"
+
+#define DEFAULT_WORDS "console=ttyS0 reboot=k panic=-1"
+
+/* No kernel is near this size; a wrong file may be. */
+#define KERNEL_FILE_MAX (1 * GIB)
+
+struct whole_file {
+    void *bytes;
+    size_t size;
+};
+
+static void whole_file_free(struct whole_file *file)
+{
+    if (file->bytes)
+        munmap(file->bytes, file->size);
+}
+
+/* Open a file that is to be read from start to end, and say how long it is. */
+static int open_regular(const char *path, const char *what, uint64_t *ret_size, struct error *err)
+{
+    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat status;
+
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return error_set(err, -errno, "cannot open the %s %s: %s", what, path, strerror(errno));
+    if (S_ISDIR(status.st_mode))
+        return error_set(err, -EISDIR, "the %s %s is a directory, not a file", what, path);
+    if (!S_ISREG(status.st_mode))
+        return error_set(err, -EINVAL, "the %s %s is not a regular file", what, path);
+    if (!status.st_size)
+        return error_set(err, -EINVAL, "the %s %s is empty", what, path);
+    *ret_size = (uint64_t)status.st_size;
+    return steal_fd(&fd);
+}
+
+static int read_fully(int fd, void *to, size_t size, const char *path, const char *what, struct error *err)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t got = pread(fd, (char *)to + done, size - done, (off_t)done);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return error_set(err, -errno, "cannot read the %s %s: %s", what, path, strerror(errno));
+        if (!got)
+            return error_set(err, -EIO, "the %s %s became shorter while it was read", what, path);
+        done += (size_t)got;
+    }
+    return 0;
+}
+
+static int read_kernel_file(const char *path, struct whole_file *ret_file, struct error *err)
+{
+    uint64_t size;
+    CLEANUP_CLOSE int fd = open_regular(path, "kernel", &size, err);
+    struct whole_file file = { 0 };
+    int result;
+
+    if (fd < 0)
+        return fd;
+    if (size > KERNEL_FILE_MAX)
+        return error_set(err, -EFBIG, "%s is too large to be a kernel (%llu MiB)", path,
+                         (unsigned long long)(size / MIB));
+    file.size = size;
+    file.bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (file.bytes == MAP_FAILED)
+        return error_set(err, -errno, "no memory to read the kernel %s: %s", path, strerror(errno));
+    result = read_fully(fd, file.bytes, size, path, "kernel", err);
+    if (result < 0) {
+        whole_file_free(&file);
+        return result;
+    }
+    *ret_file = file;
+    return 0;
+}
+
+static int load_kernel(const char *path, const struct guest_memory *memory, struct x86_kernel *ret_kernel,
+                       struct error *err)
+{
+    struct whole_file file;
+    int result = read_kernel_file(path, &file, err);
+
+    if (result < 0)
+        return result;
+    result = x86_kernel_load(file.bytes, file.size, path, memory, ret_kernel, err);
+    whole_file_free(&file);
+    return result;
+}
+
+/* Straight from the file into guest RAM. `reserved_top`: bytes at the end of low RAM to leave free. */
+static int load_initrd(const char *path, const struct guest_memory *memory, const struct x86_kernel *kernel,
+                       uint64_t reserved_top, struct x86_boot *boot, struct error *err)
+{
+    uint64_t size, address;
+    CLEANUP_CLOSE int fd = open_regular(path, "initrd", &size, err);
+    void *to;
+    int result;
+
+    if (fd < 0)
+        return fd;
+    result = x86_place_initrd(memory, kernel, size, reserved_top, &address, err);
+    if (result < 0)
+        return result;
+    to = guest_memory_range(memory, address, size);
+    if (!to)
+        return error_set(err, -EFAULT, "the initrd %s does not fit one piece of guest memory", path);
+    result = read_fully(fd, to, size, path, "initrd", err);
+    if (result < 0)
+        return result;
+    boot->initrd_address = address;
+    boot->initrd_size = size;
+    return 0;
+}
+
+/* Is `word` one of the blank-separated words? */
+static bool has_word(const char *words, const char *word)
+{
+    size_t length = strlen(word);
+
+    for (const char *at = words; (at = strstr(at, word)); at += length) {
+        bool starts = at == words || at[-1] == ' ';
+
+        if (starts && (at[length] == ' ' || !at[length]))
+            return true;
+    }
+    return false;
+}
+
+static bool has_disk(const struct run_options *options)
+{
+    for (unsigned i = 0; i < options->device_count; i++) {
+        if (strcmp(options->devices[i].type->name, "disk") == 0)
+            return true;
+    }
+    return false;
+}
+
+static struct machine_info describe(const struct run_options *options, const struct machine_plan *plan,
+                                    const struct guest_memory *memory)
+{
+    return (struct machine_info){
+        .cpu_count = options->cpus,
+        .devices = plan->devices,
+        .device_count = plan->device_count,
+        .memory = memory,
+    };
+}
+
+/* Does the kernel in guest RAM contain this string? */
+static bool kernel_contains(const struct guest_memory *memory, const struct x86_kernel *kernel, const char *string)
+{
+    uint64_t size = kernel->end - kernel->start;
+    const void *bytes = guest_memory_range(memory, kernel->start, size);
+
+    return bytes && memmem(bytes, size, string, strlen(string) + 1);
+}
+
+static int compose_command_line(const struct run_options *options, const char *device_words, char **ret_line,
+                                struct error *err)
+{
+    bool root_on_disk = has_disk(options) && !options->initrd;
+
+    if (asprintf(ret_line, "%s%s%s%s%s", DEFAULT_WORDS, root_on_disk ? " root=/dev/vda" : "", device_words,
+                 *options->append ? " " : "", options->append) < 0) {
+        *ret_line = NULL;
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    return 0;
+}
+
+/* The tree at the very end of RAM below the hole, above any initrd, so outside whatever the kernel unpacks into. */
+static int write_device_tree(const struct machine_info *machine, const struct guest_memory *memory,
+                             uint64_t *ret_reserved, struct x86_boot *boot, struct error *err)
+{
+    const struct guest_memory_region *low = guest_memory_region_at(memory, 0);
+    CLEANUP_FREE void *tree = NULL;
+    uint64_t reserved;
+    size_t size;
+    int result = x86_fdt_build(machine, &tree, &size);
+
+    if (result < 0)
+        return error_set(err, result, "cannot write the device tree: %s", strerror(-result));
+    reserved = align_up(x86_fdt_node_size(size), 4096);
+    if (reserved > low->size || low->base + low->size - reserved < boot->kernel->end)
+        return error_set(err, -ENOMEM, "no room for the device tree; give the VM more with --memory");
+    boot->fdt_address = low->base + low->size - reserved;
+    result = x86_fdt_write_node(memory, boot->fdt_address, tree, size);
+    if (result < 0)
+        return error_set(err, result, "no room for the device tree: %s", strerror(-result));
+    *ret_reserved = reserved;
+    return 0;
+}
+
+static int write_acpi(const struct machine_info *machine, const struct guest_memory *memory, uint64_t *ret_rsdp,
+                      struct error *err)
+{
+    struct acpi_tables tables;
+    int result = acpi_tables_build(machine, &tables);
+
+    if (result == 0) {
+        result = acpi_tables_write(&tables, memory);
+        *ret_rsdp = tables.rsdp_address;
+        acpi_tables_finish(&tables);
+    }
+    return result < 0 ? error_set(err, result, "cannot write the ACPI tables: %s", strerror(-result)) : 0;
+}
+
+int boot_load(const struct run_options *options, const struct machine_plan *plan, const struct guest_memory *memory,
+              struct x86_boot_state *state, struct error *err)
+{
+    struct machine_info machine = describe(options, plan, memory);
+    bool without_acpi = has_word(options->append, "acpi=off");
+    CLEANUP_FREE char *command_line = NULL;
+    char device_words[1024] = "";
+    struct x86_boot boot = { 0 };
+    uint64_t reserved_top = 0;
+    struct x86_kernel kernel;
+    int result;
+
+    result = load_kernel(options->kernel, memory, &kernel, err);
+    if (result < 0)
+        return result;
+    boot.kernel = &kernel;
+    log_info("kernel %s: %s, compression %s, entry 0x%llx", options->kernel,
+             kernel.protocol == BOOT_PROTOCOL_PVH ? "PVH" : "64-bit boot protocol", kernel.compression,
+             (unsigned long long)kernel.entry);
+
+    result = write_acpi(&machine, memory, &boot.rsdp_address, err);
+    if (result < 0)
+        return result;
+    if (without_acpi) {
+        bool tree = kernel.protocol == BOOT_PROTOCOL_LINUX64 && kernel_contains(memory, &kernel, "intel,ce4100-ioapic");
+
+        if (tree)
+            result = write_device_tree(&machine, memory, &reserved_top, &boot, err);
+        else if (x86_virtio_mmio_words(&machine, device_words, sizeof(device_words)) < 0)
+            result = error_set(err, -E2BIG, "too many devices for the command line");
+        if (result < 0)
+            return result;
+        if (!tree && plan->virtio_count && !kernel_contains(memory, &kernel, "virtio_mmio.device"))
+            log_warning("acpi=off leaves this kernel without its virtio devices: it was built with neither CONFIG_OF nor "
+                        "CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES (a module may still bring the latter)");
+        log_info("devices are described by %s", tree ? "a device tree" : "virtio_mmio.device= words");
+    }
+    if (options->initrd) {
+        result = load_initrd(options->initrd, memory, &kernel, reserved_top, &boot, err);
+        if (result < 0)
+            return result;
+    }
+    result = compose_command_line(options, device_words, &command_line, err);
+    if (result < 0)
+        return result;
+    boot.command_line = command_line;
+    log_info("command line: %s", command_line);
+    return x86_boot_write(memory, &boot, state, err);
+}
+
+static int write_file(const char *folder, const char *name, const void *bytes, size_t size, struct error *err)
+{
+    CLEANUP_FREE char *path = NULL;
+    FILE *file;
+    bool good;
+
+    if (asprintf(&path, "%s%s%s", folder ? folder : "", folder ? "/" : "", name) < 0) {
+        path = NULL;
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    file = fopen(path, "we");
+    if (!file)
+        return error_set(err, -errno, "cannot write %s: %s", path, strerror(errno));
+    good = fwrite(bytes, 1, size, file) == size;
+    if (fclose(file) != 0 || !good)
+        return error_set(err, -EIO, "cannot write %s: %s", path, strerror(errno));
+    return 0;
+}
+
+int boot_dump(const struct run_options *options, const struct machine_plan *plan, struct error *err)
+{
+    struct machine_info machine = describe(options, plan, NULL);
+    int result = 0;
+
+    if (options->dump_dtb) {
+        CLEANUP_FREE void *tree = NULL;
+        size_t size;
+
+        result = x86_fdt_build(&machine, &tree, &size);
+        if (result < 0)
+            return error_set(err, result, "cannot make the device tree: %s", strerror(-result));
+        result = write_file(NULL, options->dump_dtb, tree, size, err);
+    }
+    if (result == 0 && options->dump_acpi) {
+        struct acpi_tables tables;
+
+        if (mkdir(options->dump_acpi, 0777) < 0 && errno != EEXIST)
+            return error_set(err, -errno, "cannot make the folder %s: %s", options->dump_acpi, strerror(errno));
+        result = acpi_tables_build(&machine, &tables);
+        if (result < 0)
+            return error_set(err, result, "cannot make the ACPI tables: %s", strerror(-result));
+        for (unsigned i = 0; i < tables.count && result == 0; i++) {
+            char name[16];
+
+            snprintf(name, sizeof(name), "%s.aml", tables.tables[i].signature);
+            result = write_file(options->dump_acpi, name, tables.blob + tables.tables[i].offset,
+                                tables.tables[i].length, err);
+        }
+        acpi_tables_finish(&tables);
+    }
+    return result;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mmio_slot.h - a virtio device plugged into the machine: its MMIO window, interrupt line, and one doorbell
+ * eventfd per queue, which the loop waits on.
+ */
+#ifndef RINGLET_MMIO_SLOT_H
+#define RINGLET_MMIO_SLOT_H
+
+#include <stdbool.h>
+
+struct bus;
+struct device_info;
+struct error;
+struct hypervisor;
+struct loop;
+struct mmio_slot;
+struct virtio_device;
+
+/* Takes over `device` when it succeeds; borrows the rest. 0 or -errno with *err. */
+int mmio_slot_create(struct virtio_device *device, const struct device_info *where, struct hypervisor *hypervisor,
+                     struct bus *mmio, struct loop *loop, struct mmio_slot **ret_slot, struct error *err);
+
+/* Begin to listen to the doorbells. Before the loop runs. */
+void mmio_slot_start(struct mmio_slot *slot);
+
+/* No vCPU runs any more: stop listening. Loop thread. */
+void mmio_slot_stop(struct mmio_slot *slot);
+
+/* After mmio_slot_stop(): no doorbell read and no request of the device is left in flight. Loop thread. */
+bool mmio_slot_is_quiet(struct mmio_slot *slot);
+
+/* Quiet, or never started. NULL is fine. */
+void mmio_slot_destroy(struct mmio_slot *slot);
+
+#endif
