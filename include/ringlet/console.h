@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * console.h - the places that a serial port's bytes can come from and go to: --console KIND[=PATH].
+ *
+ * All kinds keep at most 64 KiB a direction. Output that a present reader is slow to take waits, then shows to
+ * the guest as a busy transmitter; a reader that has gone (closed pipe, full disk) has its output discarded and
+ * the VM goes on. Input waits here until the guest takes it; its end is nothing but the end of input.
+ *
+ *   stdio   Input from descriptor 0, output to 1. A terminal on 0 is made raw (terminal.h) and has an escape
+ *           key, Ctrl-A: then x ends the VM, Ctrl-A sends one Ctrl-A, h or ? shows a line of help, and anything
+ *           else is sent together with the Ctrl-A. Input that is no terminal passes as it is, byte for byte.
+ *           While we are a background job of that terminal, it is neither touched nor read.
+ *   file    Output only, to PATH, which starts empty each time.
+ *   pty     A new pseudo-terminal; console_path() is its name. While nobody has it open the last 64 KiB of
+ *           output are kept for whoever comes next.
+ *   socket  A UNIX stream socket at PATH, mode 0600, for one client at a time; the next is served when the one
+ *           before has left. Without a client, as with pty. A socket file that nobody listens on any more is
+ *           replaced; ours is removed at the end.
+ *   null    No input, output discarded.
+ */
+#ifndef RINGLET_CONSOLE_H
+#define RINGLET_CONSOLE_H
+
+#include <stdint.h>
+
+struct char_backend;
+struct error;
+struct loop;
+struct stop_sink;
+
+enum console_kind {
+    CONSOLE_STDIO,
+    CONSOLE_FILE,
+    CONSOLE_PTY,
+    CONSOLE_SOCKET,
+    CONSOLE_NULL,
+    CONSOLE_KIND_COUNT,
+};
+
+struct console_options {
+    enum console_kind kind;
+    const char *path;       /* FILE and SOCKET; borrowed until the console is destroyed */
+    struct stop_sink *stop; /* told STOP_CONSOLE_QUIT at Ctrl-A x; borrowed; may be NULL for other than STDIO */
+    int input_fd;           /* STDIO: borrowed, normally 0; one that is not open gives no input */
+    int output_fd;          /* STDIO: borrowed, normally 1; one that is not open discards */
+    uint64_t drain_timeout; /* ns without progress until finish() gives up; 0 means 2 s */
+};
+
+/*
+ * Open descriptors 0, 1 and 2 on /dev/null where they are closed, so that no file opened later takes their
+ * place. Call first in main(). 0 or -errno.
+ */
+int console_reserve_stdio(void);
+
+/*
+ * 0 or -errno with *err. Starts nothing before the loop runs. SIGPIPE has to be ignored by the caller. The
+ * backend is destroyed with char_backend_destroy(): after finish() has drained, or at once if the loop never
+ * ran. Destroying puts the terminal back.
+ */
+int console_open(struct loop *loop, const struct console_options *options, struct char_backend **ret_backend,
+                 struct error *err);
+
+/* Of a backend that console_open() made: the name to connect to (pty, socket), else NULL. Any thread. */
+const char *console_path(const struct char_backend *backend);
+
+/* Bytes of output that were taken from the guest and could not be delivered. Any thread. */
+uint64_t console_dropped(const struct char_backend *backend);
+
+/*
+ * SIGCONT arrived: if we are the terminal's foreground job, make it raw again and read on. Any thread; not from
+ * a signal handler.
+ */
+void console_continue(struct char_backend *backend);
+
+#endif
