@@ -12,8 +12,16 @@
  * Threads: the transport calls in from vCPU threads (registers) and the loop thread (doorbells); both hold
  * `lock`. Device code contains no locks: it runs inside. A reset comes from a vCPU while requests may be in
  * flight in the loop: the core marks the device `resetting`, so that nothing more is popped or pushed, and
- * waits on `idle` (which lets the lock go) until `in_flight` is 0; only then are queues cleared and the status
- * read as 0.
+ * waits on `idle` (which lets the lock go) until `in_flight` is 0; only then are queues cleared and the
+ * status read as 0. Meanwhile other vCPUs may read registers; what they write is ignored, and a second reset
+ * waits for the first one's end. Taking one queue away (QueueReady = 0) pauses the device and waits in the
+ * same manner. Neither may be asked for on the loop thread, which would wait for itself.
+ *
+ * Doorbells: a queue's bell is switched off when it has rung, and on again by the pop that finds the queue
+ * empty, which then looks once more. So a device that stops popping before that (it has no room for more
+ * requests) will not be rung: it pops again by itself when it has room. A guest that fills queues as fast as
+ * the loop empties them gets VIRTIO_DEVICE_POPS_PER_BATCH chains a batch; then its bell is rung again, behind
+ * everybody else's.
  */
 #ifndef RINGLET_VIRTIO_DEVICE_H
 #define RINGLET_VIRTIO_DEVICE_H
@@ -29,7 +37,8 @@
 struct guest_memory;
 struct virtio_device;
 
-#define VIRTIO_DEVICE_MAX_QUEUES 64
+#define VIRTIO_DEVICE_MAX_QUEUES     64
+#define VIRTIO_DEVICE_POPS_PER_BATCH 1024 /* of all queues together */
 
 /* What a device is. Called with the lock held. */
 struct virtio_device_ops {
@@ -41,7 +50,8 @@ struct virtio_device_ops {
     void (*features_accepted)(struct virtio_device *device);
     /* optional: DRIVER_OK was just set; vCPU thread */
     void (*activate)(struct virtio_device *device);
-    /* required: the driver rang the doorbell of queue `index`, which is ready; DRIVER_OK is set; loop thread */
+    /* required: the driver rang the doorbell of queue `index`, which is ready; DRIVER_OK is set; loop thread
+     */
     void (*queue_notify)(struct virtio_device *device, unsigned index);
     /*
      * optional: a reset has begun: hasten the end of what is in flight (never wait for it here); vCPU thread
@@ -55,9 +65,12 @@ struct virtio_device_ops {
 
 /* What a transport does for a device. Called with the lock held; never blocks. */
 struct virtio_transport_ops {
-    void (*queue_interrupt)(struct virtio_device *device, unsigned index); /* required: used buffer notification */
+    /* required: used buffer notifications for these queues (bit i: queue i), at most once a batch */
+    void (*queue_interrupts)(struct virtio_device *device, uint64_t queues);
     void (*config_interrupt)(struct virtio_device *device); /* required: configuration change notification */
     void (*ring_doorbell)(struct virtio_device *device, unsigned index); /* required: as if the driver had */
+    void (*reset)(
+        struct virtio_device *device); /* required: a reset is complete; forget interrupts pending */
 };
 
 struct virtio_device {
@@ -82,8 +95,12 @@ struct virtio_device {
     uint64_t accepted_features; /* valid once FEATURES_OK */
     uint32_t config_generation;
     bool resetting;
-    unsigned in_flight;   /* requests handed to a backend and not yet done */
-    uint64_t used_queues; /* bit per queue with used buffers whose interrupt is not yet decided */
+    unsigned stopping;      /* how many vCPUs wait to take a queue away; no pop meanwhile */
+    uint32_t reset_count;   /* resets completed; tells whoever waits that one went by */
+    unsigned in_flight;     /* requests handed to a backend and not yet done */
+    uint64_t used_queues;   /* bit per queue with used buffers whose interrupt is not yet decided */
+    uint64_t hungry_queues; /* bit per queue that was not popped because the batch's allowance was used up */
+    unsigned pops_left;     /* what is left of that allowance */
 };
 
 /* --- for concrete devices --- */
@@ -91,15 +108,18 @@ struct virtio_device {
 struct virtio_device_setup {
     const struct virtio_device_ops *ops;
     const char *name;
-    uint32_t device_id;        /* virtio 1.2, 5 */
-    uint64_t device_features;  /* the device's own; the core adds VERSION_1, INDIRECT_DESC, EVENT_IDX */
+    uint32_t device_id;       /* virtio 1.2, 5 */
+    uint64_t device_features; /* the device's own; the core adds VERSION_1, INDIRECT_DESC, EVENT_IDX */
     uint32_t config_size;
-    unsigned queue_count;      /* 1 .. VIRTIO_DEVICE_MAX_QUEUES */
-    uint16_t queue_size;       /* of each, a power of two */
+    unsigned queue_count; /* 1 .. VIRTIO_DEVICE_MAX_QUEUES */
+    uint16_t queue_size;  /* of each, a power of two */
     const struct guest_memory *memory;
 };
 
-/* Fills *device (which the caller allocated, zeroed). 0, -EINVAL or -ENOMEM. */
+/*
+ * Fills *device (which the caller allocated, zeroed). 0, -ENOMEM, or -EINVAL for sizes out of range and for
+ * device_features among the bits reserved for queues and transports (24 .. 49).
+ */
 int virtio_device_init(struct virtio_device *device, const struct virtio_device_setup *setup);
 /* What init made; the concrete device's destroy() calls it last. */
 void virtio_device_finish(struct virtio_device *device);
@@ -115,6 +135,9 @@ static inline bool virtio_device_has_feature(const struct virtio_device *device,
  * Pop from queue `index`, as virtqueue_pop() does, unless the device is not live (no DRIVER_OK, resetting,
  * NEEDS_RESET, queue not ready): then 0. A broken ring sets NEEDS_RESET and yields 0 as well, so that a
  * device's loop is "while (virtio_device_pop() > 0)".
+ *
+ * A chain that is not pushed before the device returns to its caller belongs to a request in flight
+ * (virtio_device_request_begin()): that is what a reset waits for before the buffers are the driver's again.
  */
 int virtio_device_pop(struct virtio_device *device, unsigned index, struct virtqueue_chain *chain);
 
@@ -124,7 +147,7 @@ int virtio_device_pop(struct virtio_device *device, unsigned index, struct virtq
  */
 void virtio_device_push(struct virtio_device *device, unsigned index, uint16_t head, uint32_t written);
 
-/* Around every request that a backend holds. The last end during a reset wakes the one who waits. */
+/* Around every request that a backend holds. The last end during a reset wakes those who wait. */
 void virtio_device_request_begin(struct virtio_device *device);
 void virtio_device_request_end(struct virtio_device *device);
 
@@ -136,14 +159,34 @@ void virtio_device_needs_reset(struct virtio_device *device);
 
 /* --- for transports --- */
 
-/* 2.1, 3.1: handles every transition; writing 0 resets and returns only when the reset is complete. */
+/*
+ * 2.1, 3.1: handles every transition; writing 0 resets and returns only when the reset is complete. Bits
+ * cannot be cleared otherwise. FEATURES_OK is taken only with a set of features that the device offered and
+ * that contains VERSION_1, DRIVER_OK only after it. vCPU threads.
+ */
 void virtio_device_set_status(struct virtio_device *device, uint8_t status);
 uint64_t virtio_device_offered_features(const struct virtio_device *device);
-/* Before FEATURES_OK only; later calls are ignored. */
+/* Before FEATURES_OK only (2.2.1); later calls are ignored. */
 void virtio_device_set_driver_features(struct virtio_device *device, uint64_t features);
-/* Out-of-range bytes read as 0 and are not written. */
+/*
+ * Queue `index` (< queue_count) is set up in device->queues[index]: let it be used. Ignored while FEATURES_OK
+ * is missing, NEEDS_RESET is set or the queue is ready already; a queue that virtqueue_enable() refuses sets
+ * NEEDS_RESET.
+ */
+void virtio_device_enable_queue(struct virtio_device *device, unsigned index);
+/*
+ * Take queue `index` (< queue_count) away. Returns when nothing of the device is in flight, so that nothing
+ * that came from it is touched any more. vCPU threads.
+ */
+void virtio_device_disable_queue(struct virtio_device *device, unsigned index);
+/* May queue `index` (< queue_count) be given a size and addresses now? Not while it is ready or being reset.
+ */
+bool virtio_device_queue_configurable(const struct virtio_device *device, unsigned index);
+
+/* Out-of-range bytes read as 0 and are not written; before FEATURES_OK nothing is (3.1.1). */
 void virtio_device_config_read(struct virtio_device *device, uint32_t offset, void *to, uint32_t length);
-void virtio_device_config_write(struct virtio_device *device, uint32_t offset, const void *from, uint32_t length);
+void virtio_device_config_write(struct virtio_device *device, uint32_t offset, const void *from,
+                                uint32_t length);
 /* The doorbell of queue `index` rang (any value from the guest). Loop thread. */
 void virtio_device_notify(struct virtio_device *device, uint32_t index);
 

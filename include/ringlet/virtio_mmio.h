@@ -19,14 +19,18 @@ struct virtio_mmio;
 
 #define VIRTIO_MMIO_WINDOW_SIZE 0x1000
 
+/* VendorID: "RLET", read as a little-endian number. */
+#define VIRTIO_MMIO_VENDOR 0x54454c52
+
 /* How a doorbell reaches the loop. Any thread; never blocks. */
 struct doorbell_ops {
     void (*ring)(void *opaque, unsigned queue_index); /* required */
 };
 
 /* Borrows device, line and doorbell; the device outlives the transport. 0 or -ENOMEM. */
-int virtio_mmio_create(struct virtio_device *device, struct irq_line *line, const struct doorbell_ops *doorbell,
-                       void *doorbell_opaque, struct virtio_mmio **ret_transport);
+int virtio_mmio_create(struct virtio_device *device, struct irq_line *line,
+                       const struct doorbell_ops *doorbell, void *doorbell_opaque,
+                       struct virtio_mmio **ret_transport);
 void virtio_mmio_destroy(struct virtio_mmio *transport);
 
 /* The window to put on the MMIO bus: ops, opaque and lock filled in, at `base`. */

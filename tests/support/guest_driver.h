@@ -21,6 +21,8 @@
  * for each bell, batch_end(), again until no bell is left. With hold_doorbells set they wait for
  * guest_driver_turn().
  *
+ * A test names these sources in its row: guest_driver.c, guest_queue.c, fake_irq_line.c.
+ *
  * A fake backend that finishes a request later does so between guest_driver_enter() and guest_driver_leave(),
  * which are the loop's part (lock; batch_end, unlock, bells).
  */
