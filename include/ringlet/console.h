@@ -8,7 +8,7 @@
  *
  *   stdio   Input from descriptor 0, output to 1. A terminal on 0 is made raw (terminal.h) and has an escape
  *           key, Ctrl-A: then x ends the VM, Ctrl-A sends one Ctrl-A, h or ? shows a line of help, and anything
- *           else is sent together with the Ctrl-A. Input that is no terminal passes as it is, byte for byte.
+ *           else is sent together with the Ctrl-A. A descriptor that is not open gives no input, or discards. Input that is no terminal passes as it is, byte for byte.
  *           While we are a background job of that terminal, it is neither touched nor read.
  *   file    Output only, to PATH, which starts empty each time.
  *   pty     A new pseudo-terminal; console_path() is its name. While nobody has it open the last 64 KiB of
@@ -41,8 +41,6 @@ struct console_options {
     enum console_kind kind;
     const char *path;       /* FILE and SOCKET; borrowed until the console is destroyed */
     struct stop_sink *stop; /* told STOP_CONSOLE_QUIT at Ctrl-A x; borrowed; may be NULL for other than STDIO */
-    int input_fd;           /* STDIO: borrowed, normally 0; one that is not open gives no input */
-    int output_fd;          /* STDIO: borrowed, normally 1; one that is not open discards */
     uint64_t drain_timeout; /* ns without progress until finish() gives up; 0 means 2 s */
 };
 
@@ -59,6 +57,10 @@ int console_reserve_stdio(void);
  */
 int console_open(struct loop *loop, const struct console_options *options, struct char_backend **ret_backend,
                  struct error *err);
+
+/* What console_open() does for CONSOLE_STDIO, over any two descriptors; both are borrowed. */
+int console_open_streams(struct loop *loop, const struct console_options *options, int input_fd, int output_fd,
+                         struct char_backend **ret_backend, struct error *err);
 
 /* Of a backend that console_open() made: the name to connect to (pty, socket), else NULL. Any thread. */
 const char *console_path(const struct char_backend *backend);
