@@ -35,11 +35,11 @@ static inline int steal_fd(int *fd)
 }
 
 /* Take the pointer out of a CLEANUP_FREE variable. */
-#define steal_pointer(pointer)                                                                                    \
-    __extension__({                                                                                              \
-        __typeof__(*(pointer)) taken_ = *(pointer);                                                              \
-        *(pointer) = NULL;                                                                                       \
-        taken_;                                                                                                  \
+#define steal_pointer(pointer)                                                                               \
+    __extension__({                                                                                          \
+        __typeof__(*(pointer)) taken_ = *(pointer);                                                          \
+        *(pointer) = NULL;                                                                                   \
+        taken_;                                                                                              \
     })
 
 #endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * backends.h - opens the outside for devices: the provider of ringlet/backend_provider.h over src/io/.
+ */
+#ifndef RINGLET_BACKENDS_H
+#define RINGLET_BACKENDS_H
+
+#include "ringlet/backend_provider.h"
+
+struct loop;
+
+struct loop_backends {
+    struct backend_provider provider;
+    struct loop *loop;
+};
+
+/* A provider whose backends work on `loop`, which is borrowed. */
+struct loop_backends loop_backends_make(struct loop *loop);
+
+#endif

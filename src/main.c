@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * main.c - the first word of the command line chooses what to do. Only this layer prints and ends the process.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "doctor.h"
+#include "exit_status.h"
+#include "help.h"
+#include "machine.h"
+#include "boot.h"
+#include "options.h"
+#include "ringlet/console.h"
+#include "ringlet/error.h"
+#include "ringlet/log.h"
+#include "ringlet/util.h"
+#include "vm.h"
+
+static int fail(const struct error *err)
+{
+    log_error("%s", err->text);
+    return EXIT_STATUS_FAILURE;
+}
+
+static int dump(const struct run_options *options, struct error *err)
+{
+    struct machine_plan plan;
+    int result = machine_plan_make(options, &plan, err);
+
+    return result < 0 ? result : boot_dump(options, &plan, err);
+}
+
+static int command_run(int argc, char **argv)
+{
+    struct run_options options;
+    struct error err = { 0 };
+    int result = run_options_parse(argc, argv, &options, &err);
+
+    if (result == 0) {
+        log_set_level(options.verbosity);
+        if (options.help)
+            help_print_run(stdout);
+        else if (options.dump_dtb || options.dump_acpi)
+            result = dump(&options, &err);
+        else
+            result = vm_run(&options, &err);
+    }
+    run_options_finish(&options);
+    return result < 0 ? fail(&err) : result;
+}
+
+static int command_doctor(int argc, char **argv)
+{
+    struct error err = { 0 };
+
+    if (argc > 1) {
+        error_set(&err, -1, "doctor takes no arguments, not even '%s'", argv[1]);
+        return fail(&err);
+    }
+    return doctor_run(stdout);
+}
+
+static int command_help(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    help_print_usage(stdout);
+    return 0;
+}
+
+static int command_version(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    puts("ringlet " RINGLET_VERSION);
+    return 0;
+}
+
+/* For the build, which installs the page as ringlet.1. */
+static int command_man(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    help_print_man_page(stdout);
+    return 0;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    { "run", command_run },         { "doctor", command_doctor },   { "help", command_help }, { "--help", command_help },
+    { "-h", command_help },         { "version", command_version }, { "--version", command_version },
+    { "--man-page", command_man },
+};
+
+int main(int argc, char **argv)
+{
+    struct error err = { 0 };
+
+    if (console_reserve_stdio() < 0) {
+        error_set(&err, -1, "standard input, output or error is closed and /dev/null cannot take its place");
+        return fail(&err);
+    }
+    if (argc < 2) {
+        help_print_usage(stderr);
+        return EXIT_STATUS_FAILURE;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    }
+    error_set(&err, -1, "unknown command '%s'; it is `ringlet run --kernel FILE`, or see `ringlet --help`", argv[1]);
+    return fail(&err);
+}

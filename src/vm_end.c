@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vm_end.c - see vm_end.h.
+ */
+#include "vm_end.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "exit_status.h"
+#include "mmio_slot.h"
+#include "ringlet/char_backend.h"
+#include "ringlet/console.h"
+#include "ringlet/error.h"
+#include "ringlet/log.h"
+#include "ringlet/terminal.h"
+#include "ringlet/util.h"
+#include "ringlet/vcpu.h"
+
+#define SECOND UINT64_C(1000000000)
+
+#define END_DEADLINE   (10 * SECOND)       /* from the request to nothing in flight */
+#define SETTLE_PERIOD  (SECOND / 1000)     /* how often quiet is looked for; requests end within a disk's time */
+
+static_assert(sizeof(struct signalfd_siginfo) == sizeof(((struct vm_end *)0)->signal_info), "room for one signal");
+
+static const int ending_signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+
+
+static void request(struct stop_sink *sink, enum stop_reason reason, int value)
+{
+    struct vm_end *end = container_of(sink, struct vm_end, sink);
+
+    if (atomic_flag_test_and_set(&end->claimed))
+        return;
+    end->reason = reason;
+    end->value = value;
+    loop_post(end->loop, &end->request_task); /* publishes the two */
+}
+
+static const struct stop_sink_ops sink_ops = { .request = request };
+
+/* The end takes too long, or the person has asked twice. */
+static _Noreturn void end_process_now(const struct vm_end *end)
+{
+    terminal_restore();
+    _exit(exit_status_of(end->reason, end->value));
+}
+
+static void deadline_passed(struct loop_op *op, int res)
+{
+    struct vm_end *end = container_of(op, struct vm_end, deadline_op);
+
+    if (res == -ECANCELED) {
+        loop_stop(end->loop);
+        return;
+    }
+    log_error("a vCPU or a disk request does not come to its end; leaving without it");
+    end_process_now(end);
+}
+
+static bool everything_quiet(const struct vm_end *end)
+{
+    if (!end->console_drained || end->signal_op.pending || end->timeout_op.pending)
+        return false;
+    for (unsigned i = 0; i < end->slot_count; i++) {
+        if (!mmio_slot_is_quiet(end->slots[i]))
+            return false;
+    }
+    return true;
+}
+
+static void look_for_quiet(struct loop_op *op, int res)
+{
+    struct vm_end *end = container_of(op, struct vm_end, settle_op);
+
+    (void)res;
+    if (everything_quiet(end))
+        loop_cancel(end->loop, &end->deadline_op); /* whose end is the loop's */
+    else
+        loop_timeout(end->loop, &end->settle_op, SETTLE_PERIOD);
+}
+
+static void console_is_drained(void *argument)
+{
+    struct vm_end *end = argument;
+
+    end->console_drained = true;
+}
+
+static void cancel_if_pending(struct loop *loop, struct loop_op *op)
+{
+    if (op->pending)
+        loop_cancel(loop, op);
+}
+
+/* No CPU runs: nothing new can begin. */
+static void vcpus_gone(struct loop_task *task)
+{
+    struct vm_end *end = container_of(task, struct vm_end, vcpus_gone_task);
+
+    for (unsigned i = 0; i < end->slot_count; i++)
+        mmio_slot_stop(end->slots[i]);
+    cancel_if_pending(end->loop, &end->timeout_op);
+    cancel_if_pending(end->loop, &end->signal_op);
+    end->console->ops->finish(end->console, console_is_drained, end);
+    loop_complete(end->loop, &end->settle_op, 0);
+}
+
+static void begin(struct loop_task *task)
+{
+    struct vm_end *end = container_of(task, struct vm_end, request_task);
+
+    end->stopping = true;
+    loop_timeout(end->loop, &end->deadline_op, END_DEADLINE);
+    for (unsigned i = 0; i < end->vcpu_count; i++)
+        vcpu_stop(end->vcpus[i]);
+}
+
+void vm_end_vcpu_exited(void *argument)
+{
+    struct vm_end *end = argument;
+
+    if (atomic_fetch_sub(&end->vcpus_running, 1) == 1)
+        loop_post(end->loop, &end->vcpus_gone_task);
+}
+
+static void read_signal(struct vm_end *end)
+{
+    loop_read(end->loop, &end->signal_op, end->signal_fd, end->signal_info, sizeof(end->signal_info), LOOP_NO_OFFSET);
+}
+
+static void signal_arrived(struct loop_op *op, int res)
+{
+    struct vm_end *end = container_of(op, struct vm_end, signal_op);
+    struct signalfd_siginfo info;
+
+    if (res == -ECANCELED)
+        return;
+    if (res == sizeof(info)) {
+        memcpy(&info, end->signal_info, sizeof(info));
+        if (info.ssi_signo == SIGCONT)
+            console_continue(end->console);
+        else if (end->stopping)
+            end_process_now(end);
+        else
+            stop_request(&end->sink, STOP_SIGNAL, (int)info.ssi_signo);
+    }
+    read_signal(end);
+}
+
+static void timed_out(struct loop_op *op, int res)
+{
+    struct vm_end *end = container_of(op, struct vm_end, timeout_op);
+
+    if (res != -ECANCELED)
+        stop_request(&end->sink, STOP_TIMEOUT, 0);
+}
+
+int vm_end_init(struct vm_end *end, struct error *err)
+{
+    sigset_t set;
+
+    *end = (struct vm_end){ .sink.ops = &sink_ops, .signal_fd = -1, .claimed = ATOMIC_FLAG_INIT };
+    end->request_task.run = begin;
+    end->vcpus_gone_task.run = vcpus_gone;
+    end->signal_op.done = signal_arrived;
+    end->timeout_op.done = timed_out;
+    end->settle_op.done = look_for_quiet;
+    end->deadline_op.done = deadline_passed;
+
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    sigemptyset(&set);
+    for (size_t i = 0; i < ARRAY_SIZE(ending_signals); i++) {
+        struct sigaction action;
+
+        if (sigaction(ending_signals[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaddset(&set, ending_signals[i]);
+    }
+    sigaddset(&set, SIGCONT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    end->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
+    if (end->signal_fd < 0)
+        return error_set(err, -errno, "cannot listen to signals: %s", strerror(errno));
+    return 0;
+}
+
+void vm_end_finish(struct vm_end *end)
+{
+    if (end->signal_fd >= 0)
+        close(end->signal_fd);
+}
+
+void vm_end_start(struct vm_end *end, uint64_t timeout)
+{
+    atomic_store(&end->vcpus_running, end->vcpu_count);
+    read_signal(end);
+    if (timeout)
+        loop_timeout(end->loop, &end->timeout_op, timeout);
+}

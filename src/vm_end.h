@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vm_end.h - how a running machine ends, from whatever asked for it to nothing in flight.
+ *
+ *   running --request--> stopping CPUs --all out--> draining --console written, devices quiet--> loop stops
+ *
+ * The request may come from any thread (a guest's register, KVM's error, a signal, the timeout); everything after
+ * it happens on the loop thread. A second signal, or ten seconds without arriving, ends the process on the spot
+ * with the same status, the terminal restored.
+ */
+#ifndef RINGLET_VM_END_H
+#define RINGLET_VM_END_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ringlet/loop.h"
+#include "ringlet/stop.h"
+
+struct char_backend;
+struct error;
+struct mmio_slot;
+struct vcpu;
+
+struct vm_end {
+    struct stop_sink sink;
+
+    /* what has to end; borrowed, set before vm_end_start() */
+    struct loop *loop;
+    struct char_backend *console;
+    struct mmio_slot **slots;
+    unsigned slot_count;
+    struct vcpu **vcpus;
+    unsigned vcpu_count;
+
+    /* written once, by the first request */
+    atomic_flag claimed;
+    enum stop_reason reason;
+    int value;
+
+    /* loop thread, but for the two posts and the count of running CPUs */
+    bool stopping, console_drained;
+    atomic_uint vcpus_running;
+    struct loop_task request_task, vcpus_gone_task;
+    int signal_fd;
+    struct loop_op signal_op, timeout_op, settle_op, deadline_op;
+    unsigned char signal_info[128]; /* struct signalfd_siginfo */
+};
+
+/*
+ * Block the signals that end a VM (SIGINT, SIGTERM, SIGHUP, SIGQUIT, but none that was ignored when we were
+ * started) and SIGCONT, after which the terminal is made raw again, in this thread and those it will start, and ignore SIGPIPE and SIGXFSZ, whose writes then fail as
+ * writes. Before any other thread exists. 0 or -errno with *err.
+ */
+int vm_end_init(struct vm_end *end, struct error *err);
+void vm_end_finish(struct vm_end *end);
+
+/* Everything is set: listen to signals and, if `timeout` (nanoseconds) is not 0, arm it. */
+void vm_end_start(struct vm_end *end, uint64_t timeout);
+
+/* vcpu_config.exited, with the vm_end as argument: the last one out lets the rest begin. */
+void vm_end_vcpu_exited(void *argument);
+
+#endif
