@@ -22,6 +22,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -246,8 +247,10 @@ static int enter(struct loop *loop)
     struct uring_loop *uring = uring_loop(loop);
     int result = 0;
 
-    if (!uring->enabled && uring->ring.flags & IORING_SETUP_R_DISABLED)
-        result = io_uring_enable_rings(&uring->ring);
+    /* io_uring_enable_rings() is declared by liburing 2.3, but its shared library does not export it. */
+    if (!uring->enabled && uring->ring.flags & IORING_SETUP_R_DISABLED &&
+        syscall(SYS_io_uring_register, uring->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) < 0)
+        result = -errno;
     uring->enabled = result == 0;
     return result;
 }
