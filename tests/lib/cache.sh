@@ -32,7 +32,7 @@ cache_entry() {
 	shift 2
 	local entry=$RINGLET_CACHE/$name
 	if [[ ! -d "$entry" ]]; then
-		mkdir -p "${entry%/*}"
+		mkdir -p "$RINGLET_CACHE/.locks"
 		(
 			flock 9
 			if [[ ! -d "$entry" ]]; then
@@ -41,7 +41,7 @@ cache_entry() {
 				"$builder" "$entry.partial" "$@" >&2
 				mv "$entry.partial" "$entry"
 			fi
-		) 9>"$entry.lock"
+		) 9>"$RINGLET_CACHE/.locks/$name"
 	fi
 	printf '%s\n' "$entry"
 }

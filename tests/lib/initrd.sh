@@ -5,6 +5,7 @@
 # order in which they load, programs with the libraries they need. To be
 # sourced, together with packages.sh.
 
+# shellcheck disable=SC2034 # for those who source this
 initrd_packages=(busybox-static cpio kmod xz-utils)
 
 # initrd_busybox TREE: a busybox that finds all its commands by name.
