@@ -58,7 +58,8 @@ static void expect_failure(enum compression compression, const struct kernel_ima
 
     assert_int_equal(unpack(compression, payload, room, NULL, &size, &err), code);
     assert_int_equal(size, 12345);
-    assert_non_null(strstr(err.text, words));
+    if (!strstr(err.text, words))
+        fail_msg("expected \"%s\" in: %s", words, err.text);
     assert_non_null(strstr(err.text, compression_name(compression)));
 }
 
@@ -138,7 +139,12 @@ static void test_decompress_refuses_a_payload_cut_short(void **state)
         for (size_t size = 0; size < payload.size; size++) {
             struct kernel_image cut = kernel_image_copy(payload.data, payload.size, size);
 
-            expect_failure(compressions[format], &cut, 3000, -EINVAL, "payload");
+            struct error err;
+            size_t unpacked;
+
+            assert_int_equal(unpack(compressions[format], &cut, 16 * MIB, NULL, &unpacked, &err), -EINVAL);
+            assert_non_null(strstr(err.text, compression_name(compressions[format])));
+            assert_null(strstr(err.text, "more than")); /* there was more than enough room */
             kernel_image_finish(&cut);
         }
         kernel_image_finish(&payload);
@@ -169,7 +175,7 @@ static void test_decompress_refuses_damaged_data(void **state)
     for (int format = PAYLOAD_GZIP; format < PAYLOAD_FORMAT_COUNT; format++) {
         struct kernel_image payload = payload_build((enum payload_format)format, plain.data, plain.size);
 
-        memset(payload.data + 12, 0xff, 40);
+        memset(payload.data + 8, 0xff, 40);
         expect_failure(compressions[format], &payload, 2 * PLAIN_SIZE, -EINVAL, "damaged");
         kernel_image_finish(&payload);
     }

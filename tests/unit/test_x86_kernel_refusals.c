@@ -456,32 +456,29 @@ static uint64_t next_random(uint64_t *seed)
     return *seed;
 }
 
-/* Values at which arithmetic goes wrong, of one to eight bytes, somewhere in the file's first part or all of
- * it. */
+/*
+ * Values at which arithmetic goes wrong, of one to eight bytes, half of them in the headers: a bzImage's
+ * setup header, or the first bytes of an ELF file.
+ */
 static void mutate(struct kernel_image *image, uint64_t *seed)
 {
-    static const uint64_t values[] = { 0,
-                                       1,
-                                       0x7f,
-                                       0x80,
-                                       0xff,
-                                       0xffff,
-                                       0x7fffffff,
-                                       0x80000000,
-                                       0xffffffff,
-                                       0x7fffffffffffffff,
-                                       0x8000000000000000,
-                                       ~UINT64_C(0) };
+    static const uint64_t values[] = {
+        0, 1, 0x7f, 0x80, 0xff, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff, INT64_MAX, 1ull << 63, UINT64_MAX
+    };
+    bool is_elf = image->data[0] == 0x7f;
     unsigned changes = 1 + (unsigned)(next_random(seed) % 4);
 
     while (changes--) {
+        size_t from = is_elf ? 0 : SETUP_SECTS, to = is_elf ? 0x120 : SETUP_HEADER_END;
         size_t bytes = (size_t)1 << next_random(seed) % 4;
-        size_t within = next_random(seed) % 2 && image->size > 0x300 ? 0x300 : image->size;
         uint64_t value =
             next_random(seed) % 2 ? values[next_random(seed) % ARRAY_SIZE(values)] : next_random(seed);
 
-        if (within > bytes)
-            kernel_image_poke(image, next_random(seed) % (within - bytes), value, bytes);
+        if (next_random(seed) % 2) {
+            from = is_elf ? 0 : BZIMAGE_BUILDER_PAYLOAD;
+            to = image->size;
+        }
+        kernel_image_poke(image, from + next_random(seed) % (to - from - bytes), value, bytes);
     }
 }
 

@@ -42,8 +42,8 @@ static int check_version(const struct setup_header *header, struct error *err)
     if (header->version < VERSION_XLOADFLAGS)
         return error_set(
             err, -ENOEXEC,
-            "it speaks version %u.%02u of the Linux boot protocol, and its 64-bit entry came with 2.12 "
-            "(Linux 3.8): use a newer 64-bit kernel",
+            "it has no 64-bit entry point (version %u.%02u of the Linux boot protocol; 2.12, of Linux 3.8, "
+            "brought it): use a newer 64-bit kernel",
             header->version >> 8, header->version & 0xff);
     if (!(header->xloadflags & XLF_KERNEL_64))
         return error_set(err, -ENOEXEC,

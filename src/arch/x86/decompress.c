@@ -102,26 +102,38 @@ static int unpack_gzip(struct span in, struct buffer out, size_t *ret_size, stru
     }
 }
 
+/* Not lzma_stream_buffer_decode(): liblzma 5.4's calls a payload that ends early one that is too large. */
 static int unpack_xz(struct span in, struct buffer out, size_t *ret_size, struct error *err)
 {
-    uint64_t memory_limit = XZ_MEMORY_LIMIT;
-    size_t in_at = 0, out_at = 0;
+    lzma_stream stream = LZMA_STREAM_INIT;
+    lzma_ret result;
 
-    switch (lzma_stream_buffer_decode(&memory_limit, 0, NULL, in.data, &in_at, in.size, out.data, &out_at,
-                                      out.size)) {
-    case LZMA_OK:
-        *ret_size = out_at;
+    if (lzma_stream_decoder(&stream, XZ_MEMORY_LIMIT, 0) != LZMA_OK)
+        return out_of_memory("xz", err);
+    stream.next_in = in.data;
+    stream.avail_in = in.size;
+    stream.next_out = out.data;
+    stream.avail_out = out.size;
+    result = lzma_code(&stream, LZMA_FINISH);
+    lzma_end(&stream);
+
+    switch (result) {
+    case LZMA_STREAM_END:
+        *ret_size = stream.total_out;
         return 0;
+    case LZMA_OK:
+    case LZMA_BUF_ERROR:
+        if (!stream.avail_out)
+            return too_large("xz", out.size, err);
+        return damaged("xz", "it ends in the middle", err);
     case LZMA_MEM_ERROR:
         return out_of_memory("xz", err);
     case LZMA_MEMLIMIT_ERROR:
         return error_set(err, -EINVAL,
-                         "the xz payload wants a dictionary of %" PRIu64 " MiB; %" PRIu64 " are allowed",
-                         memory_limit / MIB, XZ_MEMORY_LIMIT / MIB);
+                         "the xz payload wants a dictionary that takes more than %" PRIu64 " MiB",
+                         XZ_MEMORY_LIMIT / MIB);
     case LZMA_OPTIONS_ERROR:
         return damaged("xz", "it uses filters or options that liblzma does not know", err);
-    case LZMA_BUF_ERROR:
-        return too_large("xz", out.size, err);
     default:
         return damaged("xz", "its data is invalid", err);
     }
@@ -151,9 +163,13 @@ static int unpack_lz4(struct span in, struct buffer out, size_t *ret_size, struc
         produced = LZ4_decompress_safe((const char *)in.data + in_at, (char *)out.data + out_at,
                                        (int)block_size, (int)room);
         if (produced < 0) {
-            if (room < LZ4_LEGACY_BLOCK_SIZE)
-                return too_large("lz4", out.size, err);
-            return damaged("lz4", "a block's data is invalid", err);
+            if (room == LZ4_LEGACY_BLOCK_SIZE)
+                return damaged("lz4", "a block's data is invalid", err);
+            return error_set(
+                err, -EINVAL, /* liblz4 does not tell which */
+                "the lz4 payload is damaged, or unpacks to more than the %zu bytes that the kernel's "
+                "header allows for",
+                out.size);
         }
         in_at += block_size;
         out_at += (size_t)produced;

@@ -323,6 +323,7 @@ int elf_kernel_parse(const uint8_t *file, size_t size, bool want_pvh, struct elf
 {
     struct elf_file elf = { .data = file, .size = size };
     struct elf_kernel kernel = { 0 };
+    bool has_tls = false;
     int result;
 
     result = read_header(&elf, err);
@@ -340,6 +341,7 @@ int elf_kernel_parse(const uint8_t *file, size_t size, bool want_pvh, struct elf
             return error_set(
                 err, -ENOEXEC,
                 "it is a program for an operating system (it asks for an interpreter), not a kernel");
+        has_tls |= header.p_type == PT_TLS;
         if (header.p_type != PT_LOAD)
             continue;
         result = add_segment(&elf, &header, i, &kernel, err);
@@ -354,6 +356,9 @@ int elf_kernel_parse(const uint8_t *file, size_t size, bool want_pvh, struct elf
         if (result)
             return result;
     }
+    if (has_tls && !kernel.has_pvh_entry) /* Linux has none; every statically linked program has */
+        return error_set(err, -ENOEXEC,
+                         "it is a program for an operating system (it has thread-local storage)");
     result = find_entry(&elf, &kernel, err);
     if (result)
         return result;
