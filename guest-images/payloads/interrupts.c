@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* interrupts.c - see interrupts.h. */
+#include "interrupts.h"
+
+#include "payload.h"
+
+#define IOAPIC     0xfec00000u
+#define LOCAL_APIC 0xfee00000u
+#define APIC_SPURIOUS 0xf0
+#define APIC_EOI      0xb0
+#define APIC_SOFTWARE_ENABLE 0x100
+
+struct gate {
+    uint16_t offset_low, selector, attributes, offset_middle;
+    uint32_t offset_high, reserved;
+};
+
+volatile uint32_t interrupt_count;
+
+static struct gate idt[256];
+
+void interrupt_entry(void);
+__asm__(".globl interrupt_entry\n"
+        "interrupt_entry:\n"
+        "    push %rax\n"
+        "    incl interrupt_count(%rip)\n"
+        "    mov $0xfee000b0, %eax\n"
+        "    movl $0, (%rax)\n" /* end of interrupt */
+        "    pop %rax\n"
+        "    iretq\n");
+
+void interrupts_enable_line(unsigned gsi)
+{
+    uintptr_t entry = (uintptr_t)interrupt_entry;
+    struct {
+        uint16_t limit;
+        uint64_t base;
+    } __attribute__((packed)) pointer = { sizeof(idt) - 1, (uintptr_t)idt };
+
+    idt[LINE_VECTOR].offset_low = (uint16_t)entry;
+    idt[LINE_VECTOR].selector = 0x10;
+    idt[LINE_VECTOR].attributes = 0x8e00; /* present, interrupt gate */
+    idt[LINE_VECTOR].offset_middle = (uint16_t)(entry >> 16);
+    idt[LINE_VECTOR].offset_high = 0;
+    __asm__ volatile("lidt %0" : : "m"(pointer));
+
+    mmio_write32(LOCAL_APIC + APIC_SPURIOUS, APIC_SOFTWARE_ENABLE | 0xff);
+    mmio_write32(IOAPIC, 0x10 + 2 * gsi + 1);
+    mmio_write32(IOAPIC + 0x10, 0); /* to APIC id 0 */
+    mmio_write32(IOAPIC, 0x10 + 2 * gsi);
+    mmio_write32(IOAPIC + 0x10, LINE_VECTOR); /* fixed, edge, active high, unmasked */
+    __asm__ volatile("sti");
+}
+
+void interrupts_wait(uint32_t seen)
+{
+    for (;;) {
+        __asm__ volatile("cli" : : : "memory");
+        if (interrupt_count != seen)
+            break;
+        __asm__ volatile("sti\n\thlt" : : : "memory"); /* nothing can come between the two */
+    }
+    __asm__ volatile("sti" : : : "memory");
+}
