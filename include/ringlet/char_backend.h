@@ -44,9 +44,10 @@ struct char_backend_ops {
     /* required: the front end can take input again; never blocks */
     void (*receive_ready)(struct char_backend *backend);
     /*
-     * required: the machine has stopped, no more write() or receive_ready(). Stop reading and call `drained` on
-     * the loop thread once everything taken has been written, or has proved unwritable for a bounded time. Any
-     * thread, without the front end's lock; `drained` runs without it too, never from inside finish().
+     * required: the machine has stopped: no more receive_ready(), and write() only from inside writable(), for
+     * what the front end still holds. Stop reading and call `drained` on the loop thread once everything taken
+     * has been written, or has proved unwritable for a bounded time. Any thread, without the front end's lock;
+     * `drained` runs without it too, never from inside finish().
      */
     void (*finish)(struct char_backend *backend, void (*drained)(void *argument), void *argument);
     /* required; after drained() */

@@ -27,7 +27,10 @@ int terminal_make_raw(int fd, bool raw_output);
 /* Make it raw again: after SIGCONT, or having come to the foreground. 0, -EAGAIN as above, -ENOTTY if none. */
 int terminal_reapply(void);
 
-/* Put the settings back, if there are any to put back. Any thread; safe in signal handlers. */
+/*
+ * Put the settings back, if there are any to put back. Any thread; safe in signal handlers. What happened to the
+ * terminal's settings between terminal_make_raw() and here, by other processes, is lost.
+ */
 void terminal_restore(void);
 
 /* Are we a background job of the terminal `fd`? False for a terminal that is not our controlling one. */
