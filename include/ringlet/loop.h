@@ -4,23 +4,23 @@
  *
  * An operation is a `struct loop_op` embedded in the request that waits on it. It is started by one of the
  * loop_read()-like calls, which only queue it: everything queued in one turn is submitted together with one
- * system call. Its done() runs later, once, on the loop thread, with the client's lock held; never from inside
- * the call that started it. Until then the op, its iovec array and its buffers must stay where they are.
- * done() may start the same op again.
+ * system call. Its done() runs later, once, on the loop thread, with the client's lock held; never from
+ * inside the call that started it. Until then the op, its iovec array and its buffers must stay where they
+ * are. done() may start the same op again.
  *
  * There are two engines behind the same interface: io_uring, and (where that is refused) poll(2) with a small
  * pool of threads. They behave alike; loop_engine_name() says which one runs.
  *
- * What both promise about results: -EINTR never comes out. Operations on streams (LOOP_NO_OFFSET, accept) wait
- * until the descriptor is ready, whether it is blocking or O_NONBLOCK, so that -EAGAIN does not come out either;
- * O_NONBLOCK itself is never changed, because a terminal's or a pipe's description is shared with others.
- * Transfers may be short. More than IOV_MAX vectors give -EINVAL. A descriptor stays open until every
+ * What both promise about results: -EINTR never comes out. Operations on streams (LOOP_NO_OFFSET, accept)
+ * wait until the descriptor is ready, whether it is blocking or O_NONBLOCK, so that -EAGAIN does not come out
+ * either; O_NONBLOCK itself is never changed, because a terminal's or a pipe's description is shared with
+ * others. Transfers may be short. More than IOV_MAX vectors give -EINVAL. A descriptor stays open until every
  * operation on it is done.
  *
  * Threads: unless noted a function belongs to the loop thread, i.e. the thread inside loop_run(), and before
- * loop_run() to the thread that created the loop. A loop that has run once runs on that same thread ever after
- * (the ring has a single submitter). Calls that start an operation never block and never call done(), so they
- * are fine with a client's lock held.
+ * loop_run() to the thread that created the loop. A loop that has run once runs on that same thread ever
+ * after (the ring has a single submitter). Calls that start an operation never block and never call done(),
+ * so they are fine with a client's lock held.
  *
  * A process that uses loops ignores SIGPIPE and SIGXFSZ: a closed pipe and RLIMIT_FSIZE are then results
  * (-EPIPE, -EFBIG) of the request that met them, and not the end of the process.
@@ -49,8 +49,9 @@ enum loop_engine {
 #define LOOP_NO_OFFSET UINT64_MAX
 
 struct loop_op {
-    void (*done)(struct loop_op *op, int res); /* res: bytes or 0, or -errno; -ECANCELED after loop_cancel() */
-    struct io_client *client;                  /* whose lock is held around done(); NULL for none */
+    void (*done)(struct loop_op *op,
+                 int res);    /* res: bytes or 0, or -errno; -ECANCELED after loop_cancel() */
+    struct io_client *client; /* whose lock is held around done(); NULL for none */
 
     /* The loop's own from here. */
     struct loop_op *next;
@@ -70,7 +71,8 @@ struct loop_op {
     int result;
 };
 
-/* A piece of work for the loop thread, embedded in its owner; posting one that is already posted is a no-op. */
+/* A piece of work for the loop thread, embedded in its owner; posting one that is already posted is a no-op.
+ */
 struct loop_task {
     void (*run)(struct loop_task *task); /* loop thread; client lock not held; may post the task again */
 
@@ -80,10 +82,10 @@ struct loop_task {
 };
 
 /*
- * `entries`: submission queue size, a power of two; more operations than that may be in flight. When io_uring is
- * refused *err gets a sentence naming the reason (seccomp, kernel.io_uring_disabled): IO_URING then fails, AUTO
- * falls back to threads and returns 0 with the sentence left in *err, for the one line that the caller prints
- * (loop_engine_name() tells). *err is otherwise untouched on success.
+ * `entries`: submission queue size, a power of two; more operations than that may be in flight. When io_uring
+ * is refused *err gets a sentence naming the reason (seccomp, kernel.io_uring_disabled): IO_URING then fails,
+ * AUTO falls back to threads and returns 0 with the sentence left in *err, for the one line that the caller
+ * prints (loop_engine_name() tells). *err is otherwise untouched on success.
  */
 int loop_create(enum loop_engine engine, unsigned entries, struct loop **ret_loop, struct error *err);
 
@@ -94,8 +96,8 @@ void loop_destroy(struct loop *loop);
 const char *loop_engine_name(const struct loop *loop);
 
 /*
- * Serve until loop_stop(). 0, or -errno when the engine itself failed. A loop_stop() that came before makes it
- * serve one turn only. It may be run again, e.g. to see cancelled operations off.
+ * Serve until loop_stop(). 0, or -errno when the engine itself failed. A loop_stop() that came before makes
+ * it serve one turn only. It may be run again, e.g. to see cancelled operations off.
  */
 int loop_run(struct loop *loop);
 
@@ -116,9 +118,11 @@ void loop_readv(struct loop *loop, struct loop_op *op, int fd, const struct iove
 void loop_writev(struct loop *loop, struct loop_op *op, int fd, const struct iovec *iov, unsigned count,
                  uint64_t offset, int rwf_flags);
 void loop_read(struct loop *loop, struct loop_op *op, int fd, void *buffer, size_t length, uint64_t offset);
-void loop_write(struct loop *loop, struct loop_op *op, int fd, const void *buffer, size_t length, uint64_t offset);
+void loop_write(struct loop *loop, struct loop_op *op, int fd, const void *buffer, size_t length,
+                uint64_t offset);
 void loop_fdatasync(struct loop *loop, struct loop_op *op, int fd);
-void loop_fallocate(struct loop *loop, struct loop_op *op, int fd, int mode, uint64_t offset, uint64_t length);
+void loop_fallocate(struct loop *loop, struct loop_op *op, int fd, int mode, uint64_t offset,
+                    uint64_t length);
 /* One-shot; `events` and res are poll(2)'s. A descriptor that is not open is -EBADF. */
 void loop_poll(struct loop *loop, struct loop_op *op, int fd, unsigned events);
 /* Nanoseconds from now (CLOCK_MONOTONIC); res is 0 when it fires. */
@@ -128,14 +132,15 @@ void loop_accept(struct loop *loop, struct loop_op *op, int listen_fd);
 /* Completes in the next turn with `res`, without the kernel: for results known at once. */
 void loop_complete(struct loop *loop, struct loop_op *op, int res);
 /*
- * Block-device ioctl or any other call without a ring opcode: `work` runs on a thread of a small pool, where it
- * may block; its return value is res. The pool's threads are made when first needed: -EAGAIN if none can be.
+ * Block-device ioctl or any other call without a ring opcode: `work` runs on a thread of a small pool, where
+ * it may block; its return value is res. The pool's threads are made when first needed: -EAGAIN if none can
+ * be.
  */
 void loop_call(struct loop *loop, struct loop_op *op, int (*work)(void *argument), void *argument);
 
 /*
- * Ask for an early end; done() still comes, once, with -ECANCELED or with the result that was faster. What waits
- * (polls, streams, timers, accepts) ends at once; file I/O and loop_call() work that is already running
+ * Ask for an early end; done() still comes, once, with -ECANCELED or with the result that was faster. What
+ * waits (polls, streams, timers, accepts) ends at once; file I/O and loop_call() work that is already running
  * finishes by itself. No-op for an op that is not pending.
  */
 void loop_cancel(struct loop *loop, struct loop_op *op);

@@ -247,9 +247,9 @@ static int enter(struct loop *loop)
     struct uring_loop *uring = uring_loop(loop);
     int result = 0;
 
-    /* io_uring_enable_rings() is declared by liburing 2.3, but its shared library does not export it. */
+    /* io_uring_enable_rings(): the shared liburing 2.3 declares it but does not export it. */
     if (!uring->enabled && uring->ring.flags & IORING_SETUP_R_DISABLED &&
-        syscall(SYS_io_uring_register, uring->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) < 0)
+        io_uring_register((unsigned)uring->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) < 0)
         result = -errno;
     uring->enabled = result == 0;
     return result;
