@@ -50,8 +50,7 @@ struct virtio_device_ops {
     void (*features_accepted)(struct virtio_device *device);
     /* optional: DRIVER_OK was just set; vCPU thread */
     void (*activate)(struct virtio_device *device);
-    /* required: the driver rang the doorbell of queue `index`, which is ready; DRIVER_OK is set; loop thread
-     */
+    /* required: the doorbell of queue `index` rang, which is ready; DRIVER_OK is set; loop thread */
     void (*queue_notify)(struct virtio_device *device, unsigned index);
     /*
      * optional: a reset has begun: hasten the end of what is in flight (never wait for it here); vCPU thread
@@ -69,8 +68,7 @@ struct virtio_transport_ops {
     void (*queue_interrupts)(struct virtio_device *device, uint64_t queues);
     void (*config_interrupt)(struct virtio_device *device); /* required: configuration change notification */
     void (*ring_doorbell)(struct virtio_device *device, unsigned index); /* required: as if the driver had */
-    void (*reset)(
-        struct virtio_device *device); /* required: a reset is complete; forget interrupts pending */
+    void (*reset)(struct virtio_device *device); /* required: a reset is done; forget pending interrupts */
 };
 
 struct virtio_device {
@@ -179,8 +177,7 @@ void virtio_device_enable_queue(struct virtio_device *device, unsigned index);
  * that came from it is touched any more. vCPU threads.
  */
 void virtio_device_disable_queue(struct virtio_device *device, unsigned index);
-/* May queue `index` (< queue_count) be given a size and addresses now? Not while it is ready or being reset.
- */
+/* May queue `index` (< queue_count) be given size and addresses? Not while it is ready or being reset. */
 bool virtio_device_queue_configurable(const struct virtio_device *device, unsigned index);
 
 /* Out-of-range bytes read as 0 and are not written; before FEATURES_OK nothing is (3.1.1). */

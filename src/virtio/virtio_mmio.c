@@ -19,7 +19,7 @@
 #define MAGIC_VALUE    0x74726976 /* "virt" */
 #define LAYOUT_VERSION 2
 
-/* 4.2.2.1: the length of a shared memory region that does not exist, and we have none. */
+/* 4.2.2: the length of a shared memory region that does not exist, and we have none. */
 #define NO_SHARED_MEMORY UINT32_MAX
 
 struct virtio_mmio {
@@ -49,7 +49,7 @@ static void interrupt(struct virtio_device *device, uint32_t bit)
 
 static void queue_interrupts(struct virtio_device *device, uint64_t queues)
 {
-    /* 4.2.3.3: one bit serves all queues. */
+    /* 4.2.3.4: one bit serves all queues. */
     (void)queues;
     interrupt(device, VIRTIO_MMIO_INT_VRING);
 }

@@ -171,7 +171,9 @@ void guest_queue_set_avail_idx(struct guest_queue *queue, uint16_t idx);
 
 /* Ring the doorbell, needed or not. */
 void guest_queue_kick(struct guest_queue *queue);
-/* Ring it only if the device wants it (2.7.10), as Linux does; says whether it was rung. */
+/* Does the device want to be rung for what was added since the last question (2.7.10)? As Linux asks. */
+bool guest_queue_wants_kick(struct guest_queue *queue);
+/* Ring it only then; says whether it was rung. */
 bool guest_queue_kick_if_wanted(struct guest_queue *queue);
 
 /* The next used element, its descriptors freed; false when there is none. */

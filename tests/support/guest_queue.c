@@ -149,22 +149,26 @@ void guest_queue_kick(struct guest_queue *queue)
     guest_register_write(queue->guest, VIRTIO_MMIO_QUEUE_NOTIFY, queue->index);
 }
 
-bool guest_queue_kick_if_wanted(struct guest_queue *queue)
+bool guest_queue_wants_kick(struct guest_queue *queue)
 {
     uint16_t old = queue->kicked_avail;
     uint16_t new = queue->avail_idx;
-    bool wanted;
 
     /*
      * The full barrier between publishing avail.idx and asking; pairs with virtqueue_enable_doorbell(), which
      * asks and then looks at avail.idx.
      */
     atomic_exchange(word(queue, avail_idx(queue)), new);
-    if (has_event_idx(queue))
-        wanted = vring_need_event(guest_queue_avail_event(queue), new, old);
-    else
-        wanted = !(guest_queue_used_flags(queue) & VRING_USED_F_NO_NOTIFY);
     queue->kicked_avail = new;
+    if (has_event_idx(queue))
+        return vring_need_event(guest_queue_avail_event(queue), new, old);
+    return !(guest_queue_used_flags(queue) & VRING_USED_F_NO_NOTIFY);
+}
+
+bool guest_queue_kick_if_wanted(struct guest_queue *queue)
+{
+    bool wanted = guest_queue_wants_kick(queue);
+
     if (wanted)
         guest_queue_kick(queue);
     return wanted;
