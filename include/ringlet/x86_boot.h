@@ -17,8 +17,8 @@
 struct error;
 struct guest_memory;
 
-#define X86_RAM_MIN (UINT64_C(2) << 20) /* below this there is no room above the first MiB to boot anything  \
-                                         */
+/* Below this there is no room above the first MiB to boot anything. */
+#define X86_RAM_MIN (UINT64_C(2) << 20)
 
 /*
  * Split `bytes` of RAM (a multiple of 4 KiB) around the hole below 4 GiB. 0, -EINVAL for less than

@@ -46,8 +46,8 @@ void acpi_tables_finish(struct acpi_tables *tables);
 int acpi_tables_write(const struct acpi_tables *tables, const struct guest_memory *memory);
 
 /*
- * A flattened tree as x86 Linux reads it (CONFIG_OF, acpi=off). *ret_blob is malloc'ed. 0, -ENOMEM, or -ENOSPC
- * when it would not fit 256 KiB.
+ * A flattened tree as x86 Linux reads it (CONFIG_OF, acpi=off). *ret_blob is malloc'ed. 0, -ENOMEM, or
+ * -ENOSPC for one that Linux could not map (256 KiB).
  */
 int x86_fdt_build(const struct machine_info *machine, void **ret_blob, size_t *ret_size);
 

@@ -383,7 +383,7 @@ static void describe(struct aml *aml, const struct machine_info *machine)
 {
     unsigned counts[DEVICE_KIND_COUNT] = { 0 };
 
-    aml_scope(aml, "\\_SB");
+    aml_scope(aml, "_SB");
     for (unsigned i = 0; i < machine->device_count; i++) {
         const struct device_info *info = &machine->devices[i];
 
@@ -401,7 +401,7 @@ static void describe(struct aml *aml, const struct machine_info *machine)
     aml_end(aml);
 
     /* SLP_TYP for the sleep control register; the other three are reserved. */
-    aml_name(aml, "\\_S5");
+    aml_name(aml, "_S5");
     aml_package(aml, 4);
     aml_integer(aml, ACPI_SLEEP_TYPE_S5);
     for (unsigned i = 1; i < 4; i++)

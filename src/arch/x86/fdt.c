@@ -190,7 +190,7 @@ static void add_devices(struct tree *tree, const struct machine_info *machine)
     end_node(tree);
 
     /* Ports are mapped one to one: x86 Linux takes the translated address for the port's number. */
-    begin_bus(tree, "isa", "isa", 1);
+    begin_bus(tree, "isa@0", "isa", 1);
     property_cells(tree, "ranges", (const uint32_t[]){ ISA_ADDRESS_IO, 0, 0, 0, ISA_IO_SIZE }, 5);
     for (unsigned i = 0; i < machine->device_count; i++)
         if (machine->devices[i].kind == DEVICE_SERIAL)
