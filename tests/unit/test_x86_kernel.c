@@ -106,6 +106,18 @@ static void test_bzimage_occupies_its_segments_where_they_reach_further(void **s
     assert_int_equal(kernel.end, builder.segments[1].paddr + 3 * MIB);
 }
 
+static void test_bzimage_occupies_what_lies_between_its_preferred_address_and_its_segments(void **state)
+{
+    struct elf_builder builder = elf_builder_default();
+    struct kernel_image image = bzimage_build_elf(PAYLOAD_GZIP, &builder);
+    struct x86_kernel kernel;
+
+    kernel_image_poke(&image, PREF_ADDRESS, 0xf00000, 8);
+    kernel = load(*state, image);
+    assert_int_equal(kernel.start, 0xf00000);
+    assert_int_equal(kernel.end, 0xf00000 + BZIMAGE_BUILDER_INIT_SIZE);
+}
+
 static void test_bzimage_hands_on_its_setup_header(void **state)
 {
     struct elf_builder builder = elf_builder_default();
@@ -247,6 +259,22 @@ static void test_vmlinux_notes_that_do_not_add_up_end_the_walk(void **state)
     }
 }
 
+static void test_vmlinux_pvh_note_cut_by_its_segment_is_no_note(void **state)
+{
+    for (size_t cut = 1; cut <= 24; cut++) {
+        struct elf_builder builder = elf_builder_default();
+        struct kernel_image image;
+        size_t filesz;
+
+        builder.pvh_size = 8;
+        builder.pvh_entry = 0x1000100;
+        image = elf_build(&builder);
+        filesz = elf_builder_header_offset(&builder, 2) + offsetof(Elf64_Phdr, p_filesz);
+        kernel_image_poke(&image, filesz, kernel_image_peek(&image, filesz, 8) - cut, 8);
+        assert_int_equal(load(*state, image).protocol, BOOT_PROTOCOL_LINUX64);
+    }
+}
+
 static void test_vmlinux_of_32_bits_is_entered_by_its_pvh_note(void **state)
 {
     struct elf_builder builder = elf_builder_default();
@@ -321,6 +349,7 @@ int main(void)
         TEST(test_bzimage_of_every_format_lands_at_its_addresses),
         TEST(test_bzimage_occupies_init_size_from_its_preferred_address),
         TEST(test_bzimage_occupies_its_segments_where_they_reach_further),
+        TEST(test_bzimage_occupies_what_lies_between_its_preferred_address_and_its_segments),
         TEST(test_bzimage_hands_on_its_setup_header),
         TEST(test_bzimage_header_longer_than_boot_params_has_room_for_is_cut),
         TEST(test_bzimage_command_line_is_bounded_by_the_room_there_is),
@@ -331,6 +360,7 @@ int main(void)
         TEST(test_vmlinux_with_pvh_note_is_entered_there),
         TEST(test_vmlinux_notes_aligned_to_8_are_walked_so),
         TEST(test_vmlinux_notes_that_do_not_add_up_end_the_walk),
+        TEST(test_vmlinux_pvh_note_cut_by_its_segment_is_no_note),
         TEST(test_vmlinux_of_32_bits_is_entered_by_its_pvh_note),
         TEST(test_vmlinux_virtual_entry_is_translated),
         TEST(test_vmlinux_may_begin_at_1_mib_and_end_with_ram),

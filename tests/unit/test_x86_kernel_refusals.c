@@ -35,7 +35,15 @@ static int destroy_memory(void **state)
     return 0;
 }
 
-/* Takes the image. Outputs stay as they were, and the sentence starts with the file's name. */
+static void expect_untouched(const struct guest_memory *memory)
+{
+    const uint8_t *at = guest_memory_range(memory, 0x1000000, 0x10000);
+
+    for (unsigned i = 0; i < 0x10000; i++)
+        assert_int_equal(at[i], 0);
+}
+
+/* Takes the image. Outputs and RAM stay as they were, and the sentence starts with the file's name. */
 static void refuse(const struct guest_memory *memory, struct kernel_image image, int code, const char *words)
 {
     struct x86_kernel kernel, before;
@@ -47,6 +55,7 @@ static void refuse(const struct guest_memory *memory, struct kernel_image image,
     assert_memory_equal(&kernel, &before, sizeof(kernel));
     if (strncmp(err.text, "my-kernel: ", 11) != 0 || !strstr(err.text, words))
         fail_msg("expected \"%s\" in: %s", words, err.text);
+    expect_untouched(memory);
     kernel_image_finish(&image);
 }
 
@@ -129,6 +138,16 @@ static void test_bzimage_cut_anywhere_is_refused_without_reading_past_its_end(vo
         kernel_image_finish(&cut);
     }
     kernel_image_finish(&image);
+}
+
+static void test_bzimage_that_does_not_fit_is_not_even_unpacked(void **state)
+{
+    struct kernel_image image = good_bzimage();
+
+    kernel_image_poke(&image, BZIMAGE_BUILDER_PAYLOAD + 4, 0,
+                      4); /* damaged, which would be another sentence */
+    kernel_image_poke(&image, PREF_ADDRESS, 0x1f00000, 8);
+    refuse(*state, image, -ENOMEM, "it needs 33 MiB of RAM");
 }
 
 static void test_bzimage_with_a_bomb_inside_is_refused(void **state)
@@ -297,6 +316,16 @@ static void test_vmlinux_pvh_note_that_lies_is_refused(void **state)
         builder.pvh_entry = rows[i].entry;
         refuse(*state, elf_build(&builder), -EINVAL, rows[i].words);
     }
+}
+
+static void test_vmlinux_pvh_entry_beyond_32_bits_is_refused(void **state)
+{
+    struct elf_builder builder = elf_builder_default();
+
+    builder.segments[0].paddr = 0x100000000;
+    builder.pvh_size = 8;
+    builder.pvh_entry = 0x100000040;
+    refuse(*state, elf_build(&builder), -EINVAL, "PVH entry point 0x100000040 lies outside");
 }
 
 static void test_vmlinux_note_segment_outside_the_file_is_refused(void **state)
@@ -535,6 +564,7 @@ int main(void)
         TEST(test_bzimage_fields_that_lie_are_refused),
         TEST(test_bzimage_cut_short_says_how_much_is_missing),
         TEST(test_bzimage_cut_anywhere_is_refused_without_reading_past_its_end),
+        TEST(test_bzimage_that_does_not_fit_is_not_even_unpacked),
         TEST(test_bzimage_with_a_bomb_inside_is_refused),
         TEST(test_bzimage_whose_payload_is_no_elf_is_refused),
         TEST(test_bzimage_whose_payload_is_for_another_machine_is_refused),
@@ -544,6 +574,7 @@ int main(void)
         TEST(test_vmlinux_big_endian_is_refused_by_name),
         TEST(test_vmlinux_32_bit_without_pvh_note_is_refused),
         TEST(test_vmlinux_pvh_note_that_lies_is_refused),
+        TEST(test_vmlinux_pvh_entry_beyond_32_bits_is_refused),
         TEST(test_vmlinux_note_segment_outside_the_file_is_refused),
         TEST(test_vmlinux_with_nothing_or_too_much_to_load_is_refused),
         TEST(test_programs_for_user_space_are_refused),

@@ -97,8 +97,6 @@ int bzimage_parse(const uint8_t *file, size_t size, struct bzimage *ret_image, s
             err, -EINVAL,
             "its setup header contradicts itself: it ends at byte 0x%zx, before fields of its version",
             header_end);
-    if (header_end > size)
-        return error_set(err, -EINVAL, "the file is truncated: it ends within the setup header");
     if (!header.init_size)
         return error_set(err, -EINVAL,
                          "its setup header contradicts itself: the kernel needs no memory (init_size 0)");
@@ -106,6 +104,7 @@ int bzimage_parse(const uint8_t *file, size_t size, struct bzimage *ret_image, s
     if (result)
         return result;
 
+    /* All of it is in the file: a payload, and there is one, begins at byte 1024 at the earliest. */
     image.header = file + SETUP_HEADER_OFFSET;
     image.header_size = header_end - SETUP_HEADER_OFFSET;
     image.pref_address = header.pref_address;

@@ -257,7 +257,7 @@ static int find_pvh_note(const uint8_t *notes, uint64_t size, uint64_t alignment
         memcpy(&note, notes + at, sizeof(note));
         name_at = at + sizeof(note);
         desc_at = align_up(name_at + note.n_namesz, alignment); /* 32-bit sizes: no sum here can wrap */
-        if (!range_within(name_at, note.n_namesz, 0, size) || !range_within(desc_at, note.n_descsz, 0, size))
+        if (!range_within(desc_at, note.n_descsz, 0, size))     /* the name ends where it begins, or before */
             return 0;
         at = align_up(desc_at + note.n_descsz, alignment);
         if (note.n_type != XEN_ELFNOTE_PHYS32_ENTRY || note.n_namesz != sizeof(XEN_NOTE_NAME) ||
