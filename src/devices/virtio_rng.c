@@ -2,10 +2,10 @@
 /*
  * virtio_rng.c - the entropy device (virtio 1.2, 5.4): fills the driver's buffers with random bytes.
  *
- * The smallest device there is, and the one to copy. A device is four things: a structure that embeds struct
- * virtio_device, a const table of ops, a create function that hands both to the core, and what happens when
- * the driver rings a doorbell. There are no locks here: the core and the loop hold the device's lock around
- * every function of this file.
+ * The smallest device there is, and the one to copy. A device is a structure that embeds struct
+ * virtio_device, a const table of ops, a create function that hands both to the core, and what happens when a
+ * doorbell rings. There are no locks here: the core and the loop hold the device's around every function of
+ * this file.
  *
  * One request is with the backend at a time; chains that arrive meanwhile wait in the ring.
  */
@@ -14,8 +14,8 @@
 #include <errno.h>
 #include <linux/virtio_ids.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "ringlet/cleanup.h"
 #include "ringlet/entropy_backend.h"
 #include "ringlet/guest_memory.h"
 #include "ringlet/iov.h"
@@ -24,12 +24,10 @@
 
 #define QUEUE_SIZE 8
 
-/* A chain is no longer than the queue (2.7.5.3.1), but each border between mappings of RAM may cut a buffer
- * in two. */
+/* A chain is no longer than the queue (2.7.5.3.1), but each border inside RAM may cut a buffer in two. */
 #define VECTORS_MAX (QUEUE_SIZE + GUEST_MEMORY_MAX_REGIONS - 1)
 
-/* "MAY use less than the entire buffer length" (5.4.6.1): no guest keeps the host busy for long with one
- * buffer. */
+/* "MAY use less than the entire buffer length" (5.4.6.1): one buffer does not keep the host busy for long. */
 #define REQUEST_MAX (64 * KIB)
 
 struct virtio_rng {
@@ -45,19 +43,20 @@ struct virtio_rng {
 /* Take the next buffer, if there is one and the backend is free. */
 static void serve(struct virtio_rng *rng)
 {
+    struct virtqueue_chain *chain = &rng->chain;
     struct iov_cursor cursor;
     size_t length;
 
-    if (rng->busy || virtio_device_pop(&rng->device, 0, &rng->chain) <= 0)
+    if (rng->busy || virtio_device_pop(&rng->device, 0, chain) <= 0)
         return;
-    if (!rng->chain.in_length) {
+    if (!chain->in_length) {
         /* "MUST place one or more random bytes into the buffer": there is no place. The driver is at fault.
          */
         virtio_device_needs_reset(&rng->device);
         return;
     }
-    length = rng->chain.in_length < REQUEST_MAX ? rng->chain.in_length : REQUEST_MAX;
-    cursor = iov_cursor_make(rng->chain.iov + rng->chain.out_count, rng->chain.in_count);
+    length = chain->in_length < REQUEST_MAX ? chain->in_length : REQUEST_MAX;
+    cursor = iov_cursor_make(chain->iov + chain->out_count, chain->in_count);
     /* Cannot fail: the bytes are there, and a part of the chain has no more vectors than the chain. */
     rng->request.iov_count = (unsigned)iov_cursor_slice(&cursor, length, rng->slice, VECTORS_MAX);
     rng->busy = true;
@@ -72,13 +71,13 @@ static void request_done(struct entropy_request *request, int result)
 
     rng->busy = false;
     /*
-     * The host has no random bytes. A buffer without any is not allowed, old bytes would be worse, and a
-     * driver that waits for ever learns nothing: the device says that it is out of order (2.1.2). Not to one
-     * that is already resetting it.
+     * No random bytes: an empty buffer is not allowed, old bytes would be worse, and a driver left waiting
+     * learns nothing. So the device says that it is out of order (2.1.2); during a reset both calls do
+     * nothing.
      */
     if (result > 0)
         virtio_device_push(&rng->device, 0, rng->chain.head, (uint32_t)result);
-    else if (!rng->device.resetting)
+    else
         virtio_device_needs_reset(&rng->device);
     virtio_device_request_end(&rng->device);
     serve(rng);
@@ -90,12 +89,10 @@ static void virtio_rng_queue_notify(struct virtio_device *device, unsigned index
     serve(container_of(device, struct virtio_rng, device));
 }
 
-/* 5.4.4: there is no configuration, so the core never asks. */
 static void virtio_rng_config_read(struct virtio_device *device, uint32_t offset, void *to, uint32_t length)
 {
-    (void)device;
-    (void)offset;
-    memset(to, 0, length);
+    /* 5.4.4: there is no configuration, config_size is 0, and the core never asks. */
+    (void)device, (void)offset, (void)to, (void)length;
 }
 
 static void virtio_rng_destroy(struct virtio_device *device)
@@ -124,22 +121,20 @@ int virtio_rng_create(const char *name, struct entropy_backend *backend, const s
         .queue_size = QUEUE_SIZE,
         .memory = memory,
     };
-    struct virtio_rng *rng = calloc(1, sizeof(*rng));
+    CLEANUP_FREE struct virtio_rng *rng = calloc(1, sizeof(*rng));
     int result;
 
     if (!rng)
         return -ENOMEM;
     result = virtio_device_init(&rng->device, &setup);
-    if (result) {
-        free(rng);
+    if (result)
         return result;
-    }
     rng->backend = backend;
     rng->chain.iov = rng->vectors;
     rng->chain.iov_max = VECTORS_MAX;
     rng->request.iov = rng->slice;
     rng->request.done = request_done;
     backend->ops->attach(backend, &rng->device.client);
-    *ret_device = &rng->device;
+    *ret_device = &steal_pointer(&rng)->device;
     return 0;
 }
