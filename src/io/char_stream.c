@@ -78,8 +78,6 @@ static void start_write(struct char_stream *stream)
 
     if (stream->writing || !stream->connected || stream->gave_up)
         return;
-    if (stream->output_ended)
-        drop_output(stream);
     count = byte_ring_peek(&stream->output, stream->write_iov, stream->write_limit);
     if (!count)
         return;
@@ -340,6 +338,8 @@ void char_stream_pump(struct char_stream *stream)
         if (stream->ops->resumed && !stream->finishing)
             stream->ops->resumed(stream);
     }
+    if (stream->output_ended && !stream->writing)
+        drop_output(stream);
     tell_writable(stream);
     start_write(stream);
     deliver_input(stream);
