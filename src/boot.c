@@ -107,7 +107,7 @@ static int read_kernel_file(const char *path, struct whole_file *ret_file, struc
 static int load_kernel(const char *path, const struct guest_memory *memory, struct x86_kernel *ret_kernel,
                        struct error *err)
 {
-    struct whole_file file;
+    struct whole_file file = { 0 };
     int result = read_kernel_file(path, &file, err);
 
     if (result < 0)

@@ -7,7 +7,8 @@
 #define IOAPIC     0xfec00000u
 #define LOCAL_APIC 0xfee00000u
 #define APIC_SPURIOUS 0xf0
-#define APIC_EOI      0xb0
+#define PIC_PRIMARY_MASK   0x21
+#define PIC_SECONDARY_MASK 0xa1
 #define APIC_SOFTWARE_ENABLE 0x100
 
 struct gate {
@@ -24,8 +25,8 @@ __asm__(".globl interrupt_entry\n"
         "interrupt_entry:\n"
         "    push %rax\n"
         "    incl interrupt_count(%rip)\n"
-        "    mov $0xfee000b0, %eax\n"
-        "    movl $0, (%rax)\n" /* end of interrupt */
+        "    mov $0xfee000b0, %eax\n" /* the local APIC's end-of-interrupt register */
+        "    movl $0, (%rax)\n"
         "    pop %rax\n"
         "    iretq\n");
 
@@ -44,6 +45,9 @@ void interrupts_enable_line(unsigned gsi)
     idt[LINE_VECTOR].offset_high = 0;
     __asm__ volatile("lidt %0" : : "m"(pointer));
 
+    /* The PICs hang on the local APIC's LINT0, with the PIT on their first line: quiet. */
+    out8(PIC_PRIMARY_MASK, 0xff);
+    out8(PIC_SECONDARY_MASK, 0xff);
     mmio_write32(LOCAL_APIC + APIC_SPURIOUS, APIC_SOFTWARE_ENABLE | 0xff);
     mmio_write32(IOAPIC, 0x10 + 2 * gsi + 1);
     mmio_write32(IOAPIC + 0x10, 0); /* to APIC id 0 */
