@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_log.c - what reaches standard error, at which level, and that a line arrives whole.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "ringlet/log.h"
+
+/* Standard error is a packet pipe (pipe(2), O_DIRECT) for a while: one read() gives what one write() wrote.
+ */
+struct capture {
+    int saved_stderr;
+    int reader;
+};
+
+static int set_up(void **state)
+{
+    static struct capture capture;
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC | O_DIRECT | O_NONBLOCK) < 0)
+        return -1;
+    capture.saved_stderr = dup(STDERR_FILENO);
+    capture.reader = ends[0];
+    dup2(ends[1], STDERR_FILENO);
+    close(ends[1]);
+    log_set_level(LOG_LEVEL_WARNING);
+    log_set_raw_terminal(0);
+    *state = &capture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct capture *capture = *state;
+
+    dup2(capture->saved_stderr, STDERR_FILENO);
+    close(capture->saved_stderr);
+    close(capture->reader);
+    return 0;
+}
+
+/* What the next write() wrote, terminated; "" if there was none. */
+static const char *next_line(const struct capture *capture)
+{
+    static char line[4096];
+    ssize_t length = read(capture->reader, line, sizeof(line) - 1);
+
+    if (length < 0) {
+        assert_int_equal(errno, EAGAIN);
+        length = 0;
+    }
+    line[length] = '\0';
+    return line;
+}
+
+static void test_log_line_bears_our_name_and_is_one_write(void **state)
+{
+    log_error("cannot open %s", "root.img");
+    assert_string_equal(next_line(*state), "ringlet: cannot open root.img\n");
+    assert_string_equal(next_line(*state), "");
+}
+
+static void test_log_shows_warnings_but_no_information_by_default(void **state)
+{
+    log_warning("watch out");
+    log_info("by the way");
+    log_error("oh");
+    assert_string_equal(next_line(*state), "ringlet: watch out\n");
+    assert_string_equal(next_line(*state), "ringlet: oh\n");
+    assert_string_equal(next_line(*state), "");
+}
+
+static void test_log_quiet_shows_errors_only(void **state)
+{
+    log_set_level(LOG_LEVEL_ERROR);
+    log_warning("watch out");
+    log_info("by the way");
+    log_error("oh");
+    assert_string_equal(next_line(*state), "ringlet: oh\n");
+    assert_string_equal(next_line(*state), "");
+}
+
+static void test_log_verbose_shows_information(void **state)
+{
+    log_set_level(LOG_LEVEL_INFO);
+    log_info("by the %s", "way");
+    assert_string_equal(next_line(*state), "ringlet: by the way\n");
+}
+
+static void test_log_returns_the_carriage_on_a_raw_terminal(void **state)
+{
+    log_set_raw_terminal(1);
+    log_error("oh");
+    assert_string_equal(next_line(*state), "ringlet: oh\r\n");
+}
+
+static void test_log_line_that_is_too_long_is_cut_and_still_ends(void **state)
+{
+    char text[3000];
+    const char *line;
+    size_t length;
+
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    log_set_raw_terminal(1);
+    log_error("%s", text);
+    line = next_line(*state);
+    length = strlen(line);
+    assert_in_range(length, 1000, 1024);
+    assert_memory_equal(line, "ringlet: xxx", 12);
+    assert_string_equal(line + length - 3, "x\r\n");
+    assert_string_equal(next_line(*state), "");
+}
+
+static void test_log_to_a_closed_stderr_goes_on(void **state)
+{
+    (void)state;
+    close(STDERR_FILENO);
+    log_error("nobody hears this");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_log_line_bears_our_name_and_is_one_write, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_log_shows_warnings_but_no_information_by_default, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_log_quiet_shows_errors_only, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_log_verbose_shows_information, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_log_returns_the_carriage_on_a_raw_terminal, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_log_line_that_is_too_long_is_cut_and_still_ends, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_log_to_a_closed_stderr_goes_on, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
