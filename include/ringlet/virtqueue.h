@@ -23,8 +23,7 @@ struct guest_memory;
 
 #define VIRTQUEUE_MAX_SIZE 32768 /* 2.7: "maximum Queue Size value is 32768" */
 
-/* A buffer: one descriptor chain, as iovecs. The array is the caller's, the bytes it names are the guest's.
- */
+/* A buffer: one descriptor chain, as iovecs. The array is the caller's, the bytes named are the guest's. */
 struct virtqueue_chain {
     /* set by the caller before pop() */
     struct iovec *iov;
@@ -62,8 +61,7 @@ struct virtqueue {
 /* `max_size`: a power of two up to VIRTQUEUE_MAX_SIZE. Borrowed memory outlives the queue. */
 void virtqueue_init(struct virtqueue *queue, const struct guest_memory *memory, uint16_t max_size);
 
-/* Back to the state after init (2.4). What is outstanding is forgotten; nobody may touch its bytes any more.
- */
+/* Back to the state after init (2.4). What is outstanding is forgotten; nobody may touch its bytes now. */
 void virtqueue_reset(struct virtqueue *queue);
 
 /*

@@ -20,8 +20,7 @@
 #define CORE_FEATURES                                                                                        \
     (FEATURE(VIRTIO_F_VERSION_1) | FEATURE(VIRTIO_RING_F_INDIRECT_DESC) | FEATURE(VIRTIO_RING_F_EVENT_IDX))
 
-/* 2.2: bits 24 to 40 are for queues and negotiation, 41 to 49 for the future: none of them a device type's.
- */
+/* 2.2: bits 24 to 40 are for queues and negotiation, 41 to 49 for the future; none is a device type's. */
 #define RESERVED_FEATURES (FEATURE(50) - FEATURE(24))
 
 /* The bits that are the driver's to set; NEEDS_RESET is ours. */

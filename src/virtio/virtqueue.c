@@ -110,32 +110,27 @@ int virtqueue_enable(struct virtqueue *queue, uint64_t features)
     queue->indirect = features >> VIRTIO_RING_F_INDIRECT_DESC & 1;
     queue->signalled_used_valid = true;
     queue->ready = true;
-    /* 2.7.10: with EVENT_IDX flags is 0, whatever stood there; and without it the bell is on to begin with.
-     */
+    /* 2.7.10: with EVENT_IDX flags is 0, whatever stood there; without it the bell is on to begin with. */
     atomic_store_explicit(word(queue->used, RING_FLAGS), 0, memory_order_relaxed);
     return 0;
 }
 
 /* --- taking chains --- */
 
-/* The next entry of the available ring. 1, 0 when there is none, or -EINVAL. */
+/* The next entry of the available ring, any number. 1, 0 when there is none, or -EINVAL. */
 static int next_head(const struct virtqueue *queue, uint16_t *ret_head)
 {
     /* Pairs with the driver's write barrier before avail.idx: ring entry and descriptors are visible. */
     uint16_t idx = atomic_load_explicit(word(queue->avail, RING_IDX), memory_order_acquire);
     uint16_t available = (uint16_t)(idx - queue->last_avail);
     size_t slot = queue->last_avail & (queue->size - 1U);
-    uint16_t head;
 
     if (!available)
         return 0;
     /* Each chain has a descriptor of its own, so there cannot be more of them than descriptors. */
     if (available > queue->size || queue->outstanding >= queue->size)
         return -EINVAL;
-    head = atomic_load_explicit(word(queue->avail, RING_ENTRIES + 2 * slot), memory_order_relaxed);
-    if (head >= queue->size)
-        return -EINVAL;
-    *ret_head = head;
+    *ret_head = atomic_load_explicit(word(queue->avail, RING_ENTRIES + 2 * slot), memory_order_relaxed);
     return 1;
 }
 
@@ -157,18 +152,16 @@ static int read_descriptor(const struct virtqueue *queue, const struct table *ta
     return result;
 }
 
-/* 2.7.5.3: from the descriptor that refers to an indirect table to the table. Its WRITE flag means nothing.
+/*
+ * 2.7.5.3: from the descriptor that refers to an indirect table to the table. Its WRITE flag means nothing. A
+ * table without entries ends the walk at its first step, one that is not RAM ends it where it is read.
  */
 static int enter_indirect(const struct virtqueue *queue, const struct vring_desc *desc, struct table *table)
 {
-    uint64_t end;
-
     if (!queue->indirect || table->is_indirect || (desc->flags & VRING_DESC_F_NEXT))
         return -EINVAL;
-    if (!desc->len || desc->len % sizeof(*desc))
+    if (desc->len % sizeof(*desc))
         return -EINVAL;
-    if (!checked_add(desc->addr, desc->len, &end))
-        return -EFAULT;
     *table = (struct table){
         .host = guest_memory_range(queue->memory, desc->addr, desc->len),
         .address = desc->addr,
@@ -221,8 +214,7 @@ static int read_chain(const struct virtqueue *queue, uint16_t head, struct virtq
     for (;;) {
         struct vring_desc desc;
 
-        /* Whoever visits more descriptors than there are goes in circles. No table needs more than a queue
-         * has. */
+        /* Whoever visits more descriptors than there are goes in circles; no chain needs more than 2^15. */
         if (index >= table.entries || visited >= table.entries || visited >= VIRTQUEUE_MAX_SIZE)
             return -EINVAL;
         visited++;
@@ -314,8 +306,7 @@ bool virtqueue_should_notify(struct virtqueue *queue)
 
 void virtqueue_disable_doorbell(struct virtqueue *queue)
 {
-    /* With EVENT_IDX nothing is to be done: avail_event stays behind, and the driver rings when it passes it.
-     */
+    /* With EVENT_IDX there is nothing to do: avail_event stays behind, and who is past it does not ring. */
     if (queue->ready && !queue->broken && !queue->event_idx)
         atomic_store_explicit(word(queue->used, RING_FLAGS), VRING_USED_F_NO_NOTIFY, memory_order_relaxed);
 }

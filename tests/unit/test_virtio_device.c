@@ -286,6 +286,11 @@ static void test_broken_ring_sets_needs_reset_and_tells_the_driver(void **state)
     assert_true(guest_status(f->guest) & NEEDS_RESET);
     assert_int_equal(guest_take_interrupts(f->guest), 1);
     assert_int_equal(guest_acknowledge(f->guest), VIRTIO_MMIO_INT_CONFIG);
+    /* once is enough */
+    guest_driver_enter(f->guest);
+    virtio_device_needs_reset(f->device);
+    guest_driver_leave(f->guest);
+    assert_int_equal(guest_take_interrupts(f->guest), 0);
 }
 
 static void test_device_that_needs_reset_serves_no_queue_until_then(void **state)

@@ -152,23 +152,41 @@ static void test_reset_with_nothing_in_flight_does_not_wait(void **state)
     assert_int_equal(f->fake->resets, 2); /* start's own and this one */
 }
 
-/* The completion that ends the reset's wait is in a batch, whose end comes when the driver may be back
- * already. */
+/* Reset the device with one request in flight, and another published in a batch that has not ended. */
+static void begin_reset_inside_a_batch(struct fixture *f, struct vcpu *vcpu)
+{
+    guest_driver_start(f->guest, GUEST_ALL_FEATURES, SIZE);
+    offer_and_kick(f->queue);
+    offer_and_kick(f->queue);
+    guest_driver_enter(f->guest);
+    assert_true(fake_device_complete(f->fake));
+    pthread_mutex_unlock(&f->device->lock);
+    assert_int_equal(guest_queue_used_idx(f->queue), 1);
+    vcpu_write(vcpu, f, VIRTIO_MMIO_STATUS, 0);
+    sem_wait(&f->fake->cancel_called);
+}
+
+static void test_batch_that_ends_during_the_reset_sends_no_interrupt(void **state)
+{
+    struct fixture *f = *state;
+    struct vcpu vcpu;
+
+    begin_reset_inside_a_batch(f, &vcpu);
+    guest_driver_enter(f->guest);
+    guest_driver_leave(f->guest);
+    assert_int_equal(guest_take_interrupts(f->guest), 0);
+    assert_true(complete_one(f));
+    vcpu_join(&vcpu);
+    assert_int_equal(guest_take_interrupts(f->guest), 0);
+}
+
+/* The completion that ends the wait is in a batch too, whose end may come when the driver is back already. */
 static void test_batch_that_ends_after_the_reset_sends_no_interrupt(void **state)
 {
     struct fixture *f = *state;
     struct vcpu vcpu;
 
-    guest_driver_start(f->guest, GUEST_ALL_FEATURES, SIZE);
-    offer_and_kick(f->queue);
-    offer_and_kick(f->queue);
-    /* published in a batch that has not ended: its interrupt is still undecided */
-    guest_driver_enter(f->guest);
-    assert_true(fake_device_complete(f->fake));
-    pthread_mutex_unlock(&f->device->lock);
-    assert_int_equal(guest_queue_used_idx(f->queue), 1);
-    vcpu_write(&vcpu, f, VIRTIO_MMIO_STATUS, 0);
-    sem_wait(&f->fake->cancel_called);
+    begin_reset_inside_a_batch(f, &vcpu);
     pthread_mutex_lock(&f->device->lock);
     assert_true(fake_device_complete(f->fake));
     pthread_mutex_unlock(&f->device->lock);
@@ -187,6 +205,8 @@ static void test_during_a_reset_nothing_is_popped_and_no_write_counts(void **sta
     uint8_t status;
 
     guest_driver_start(f->guest, GUEST_ALL_FEATURES, SIZE);
+    guest_register_write(f->guest, VIRTIO_MMIO_QUEUE_SEL, 1);
+    guest_register_write(f->guest, VIRTIO_MMIO_QUEUE_READY, 0);
     offer_and_kick(f->queue);
     vcpu_write(&vcpu, f, VIRTIO_MMIO_STATUS, 0);
     sem_wait(&f->fake->cancel_called);
@@ -199,9 +219,10 @@ static void test_during_a_reset_nothing_is_popped_and_no_write_counts(void **sta
     assert_int_equal(guest_status(f->guest), status);
     guest_write_features(f->guest, 0);
     guest_config_write(f->guest, 0, 0xff, 1);
-    guest_register_write(f->guest, VIRTIO_MMIO_QUEUE_SEL, 1);
     guest_register_write(f->guest, VIRTIO_MMIO_QUEUE_NUM, 4);
     guest_register_write(f->guest, VIRTIO_MMIO_QUEUE_READY, 1);
+    assert_int_equal(guest_register_read(f->guest, VIRTIO_MMIO_QUEUE_READY), 0);
+    assert_int_equal(f->device->queues[1].size, SIZE);
     guest_driver_enter(f->guest);
     virtio_device_needs_reset(f->device);
     virtio_device_config_changed(f->device);
@@ -409,6 +430,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_reset_waits_for_what_is_in_flight_and_publishes_none_of_it),
         TEST(test_reset_with_nothing_in_flight_does_not_wait),
+        TEST(test_batch_that_ends_during_the_reset_sends_no_interrupt),
         TEST(test_batch_that_ends_after_the_reset_sends_no_interrupt),
         TEST(test_during_a_reset_nothing_is_popped_and_no_write_counts),
         TEST(test_second_reset_and_queue_ready_wait_for_the_first_reset),
