@@ -51,21 +51,22 @@ initrd_modules() {
 	rm -f "$tree/modules/.depends"
 }
 
-# initrd_program TREE FILE...: copy programs to the same paths in TREE, and the
-# shared libraries that the loader would give them.
+# initrd_program TREE FILE...: copy programs to TREE/usr/bin, and the shared
+# libraries that the loader would give them to where it finds them.
 initrd_program() {
 	local tree=$1 program file
 	shift
+	mkdir -p "$tree/usr/bin"
 	for program; do
-		{
-			printf '%s\n' "$program"
-			# Static programs have none, which ldd calls an error.
-			ldd "$program" 2>/dev/null | sed -nE 's/^(.* => )?[[:space:]]*(\/[^ ]+) \(0x.*/\2/p' || true
-		} | while IFS= read -r file; do
-			[[ ! -e "$tree$file" ]] || continue
-			mkdir -p "$tree${file%/*}"
-			cp -L "$file" "$tree$file"
-		done
+		cp -L "$program" "$tree/usr/bin/"
+		# Static programs have none, which ldd calls an error.
+		{ ldd "$program" 2>/dev/null || true; } |
+			sed -nE 's/^(.* => )?[[:space:]]*(\/[^ ]+) \(0x.*/\2/p' |
+			while IFS= read -r file; do
+				[[ ! -e "$tree$file" ]] || continue
+				mkdir -p "$tree${file%/*}"
+				cp -L "$file" "$tree$file"
+			done
 	done
 }
 
