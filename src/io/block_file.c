@@ -57,7 +57,6 @@ struct file_request {
     struct iovec slice;      /* what an operation gets when it does not get the request's own vectors */
     void (*resume)(struct file_request *own); /* after a pause */
     unsigned retries;
-    bool buffered; /* direct I/O was refused for this request */
 };
 static_assert(sizeof(struct file_request) <= BLOCK_REQUEST_BACKEND_SIZE, "no request is allocated");
 
@@ -179,16 +178,7 @@ static void transfer(struct file_request *own);
 
 static bool is_aligned(const struct file_request *own)
 {
-    return !own->buffered && !((own->offset | own->length) & (own->file->disk.offset_alignment - 1));
-}
-
-/* Before Linux 6.1 the alignment is a guess. True: the next attempt is a buffered one. */
-static bool was_direct_refused(struct file_request *own, int res)
-{
-    if (res != -EINVAL || !is_aligned(own) || own->file->disk.offset_alignment == 1)
-        return false;
-    own->buffered = true;
-    return true;
+    return !((own->offset | own->length) & (own->file->disk.offset_alignment - 1));
 }
 
 static bool is_memory_aligned(const struct file_request *own)
@@ -253,10 +243,6 @@ static void transfer_done(struct loop_op *op, int res)
 
     if (retry_later(own, res, transfer))
         return;
-    if (was_direct_refused(own, res)) {
-        transfer(own);
-        return;
-    }
     if (res <= 0) {
         /* The file has become shorter than the disk, or takes no more and does not say why. */
         finish(own, res ? res : -EIO);
@@ -386,10 +372,6 @@ static void zeroes_written(struct loop_op *op, int res)
 
     if (retry_later(own, res, zero))
         return;
-    if (was_direct_refused(own, res)) {
-        zero(own);
-        return;
-    }
     if (res <= 0) {
         finish(own, res ? res : -EIO);
         return;

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_block_file.c - requests to a disk image: every test on both engines of the loop, with failures that
- * the kernel really makes (a full file system, RLIMIT_FSIZE, a file cut short, no threads).
+ * the kernel really makes (a full file system, RLIMIT_FSIZE, a file cut short).
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -19,11 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -38,6 +32,7 @@
 struct places {
     char directory[64];
     char tiny[96]; /* a tmpfs of TINY_SIZE bytes; empty if we may not mount one */
+    char bare[96]; /* a ramfs, which knows nothing but read and write; empty likewise */
 };
 
 #define TINY_SIZE (64 * KIB)
@@ -320,6 +315,31 @@ static void test_write_zeroes_without_help_of_the_file_system_writes_them(void *
     check_discard_and_zeroes(fixture);
 }
 
+static void test_file_system_without_holes_ignores_discards_and_writes_zeroes(void **state)
+{
+    struct fixture *fixture = *state;
+    struct block_file_options options = { .path = fixture->path };
+    static unsigned char bytes[64 * KIB];
+
+    if (!places.bare[0]) {
+        print_message("no ramfs: we may not mount one\n");
+        skip();
+    }
+    make_image(fixture, places.bare, IMAGE_SIZE);
+    disk_player_open(&fixture->player, &options);
+    assert_false(fixture->player.disk->info.can_discard);
+    assert_true(fixture->player.disk->info.can_write_zeroes);
+    fill_pattern(bytes, sizeof(bytes), 4);
+    assert_int_equal(disk_player_write(&fixture->player, 0, bytes, sizeof(bytes)), 0);
+    assert_int_equal(disk_player_do(&fixture->player, BLOCK_DISCARD, 0, 0, 4096, NULL, 0), 0);
+    assert_image(fixture, 0, bytes, sizeof(bytes));
+    assert_int_equal(
+        disk_player_do(&fixture->player, BLOCK_WRITE_ZEROES, BLOCK_MAY_UNMAP, 4096, 8192, NULL, 0), 0);
+    assert_zeroes(fixture, 4096, 8192);
+    assert_image(fixture, 0, bytes, 4096);
+    assert_image(fixture, 12288, bytes + 12288, sizeof(bytes) - 12288);
+}
+
 /* --- direct I/O --- */
 
 static void check_direct(struct fixture *fixture, const char *directory)
@@ -454,76 +474,6 @@ static void test_write_to_a_full_file_system_fails_with_enospc_until_there_is_ro
     assert_image(fixture, 1 * MIB, bytes, 4096);
 }
 
-static int forbid_threads(void)
-{
-    struct sock_filter filter[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 1, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = { .len = ARRAY_SIZE(filter), .filter = filter };
-
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return -errno;
-    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 ? -errno : 0;
-}
-
-static void remember_result(struct block_request *request, int res)
-{
-    struct disk_request *own = container_of(request, struct disk_request, request);
-
-    own->dones++;
-    own->res = res;
-    loop_stop(own->player->loop);
-}
-
-/* In a child: the threads engine without a thread. Each operation is -EAGAIN, for as long as we ask. */
-static int starve(const char *path)
-{
-    static const enum block_op ops[] = { BLOCK_READ, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_WRITE_ZEROES };
-    struct disk_player player;
-    struct block_file_options options = { .path = path };
-    unsigned char bytes[512];
-    struct iovec iov = { bytes, 512 };
-
-    if (disk_player_init(&player, LOOP_ENGINE_THREADS) < 0 ||
-        block_file_open(player.loop, &options, &player.disk, NULL) < 0 || forbid_threads() < 0)
-        return 1;
-    player.disk->ops->attach(player.disk, &player.client);
-    for (unsigned i = 0; i < ARRAY_SIZE(ops); i++) {
-        struct disk_request request = {
-            .request = { .op = ops[i], .length = 512, .iov = &iov, .iov_count = 1, .done = remember_result },
-            .player = &player,
-        };
-
-        player.disk->ops->submit(player.disk, &request.request);
-        if (request.dones || loop_run(player.loop) < 0)
-            return 2;
-        if (request.dones != 1 || (request.res != -EAGAIN && ops[i] != BLOCK_FLUSH) || request.res >= 0)
-            return 3;
-    }
-    disk_player_finish(&player);
-    return 0;
-}
-
-static void test_requests_fail_once_when_the_host_stays_out_of_threads(void **state)
-{
-    struct fixture *fixture = *state;
-    pid_t child;
-    int status;
-
-    make_image(fixture, places.directory, IMAGE_SIZE);
-    child = fork();
-    assert_true(child >= 0);
-    if (child == 0)
-        _exit(starve(fixture->path));
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
-}
-
 /* --- main --- */
 
 /* Before the first thread: a mount namespace of our own with a tiny tmpfs in it. */
@@ -538,13 +488,18 @@ static void make_places(void)
         abort();
     snprintf(places.tiny, sizeof(places.tiny), "%s/tiny", places.directory);
     snprintf(options, sizeof(options), "size=%u", (unsigned)TINY_SIZE);
-    if (mkdir(places.tiny, 0700) < 0)
+    snprintf(places.bare, sizeof(places.bare), "%s/bare", places.directory);
+    if (mkdir(places.tiny, 0700) < 0 || mkdir(places.bare, 0700) < 0)
         abort();
     if ((unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0) ||
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
         mount("tiny", places.tiny, "tmpfs", 0, options) < 0) {
         rmdir(places.tiny);
         places.tiny[0] = '\0';
+    }
+    if (!places.tiny[0] || mount("bare", places.bare, "ramfs", 0, NULL) < 0) {
+        rmdir(places.bare);
+        places.bare[0] = '\0';
     }
 }
 
@@ -553,6 +508,10 @@ static void remove_places(void)
     if (places.tiny[0]) {
         umount(places.tiny);
         rmdir(places.tiny);
+    }
+    if (places.bare[0]) {
+        umount(places.bare);
+        rmdir(places.bare);
     }
     rmdir(places.directory);
 }
@@ -574,13 +533,12 @@ int main(void)
         ON_BOTH(test_read_only_disk_reads_flushes_and_writes_nothing),
         ON_BOTH(test_discard_and_write_zeroes_do_what_they_say),
         ON_BOTH(test_write_zeroes_without_help_of_the_file_system_writes_them),
+        ON_BOTH(test_file_system_without_holes_ignores_discards_and_writes_zeroes),
         ON_BOTH(test_direct_io_takes_any_memory_and_any_sector),
         ON_BOTH(test_direct_io_on_tmpfs_takes_any_memory_and_any_sector),
         ON_BOTH(test_read_of_a_file_cut_short_fails_with_eio),
         ON_BOTH(test_write_beyond_the_file_size_limit_fails_with_efbig),
         ON_BOTH(test_write_to_a_full_file_system_fails_with_enospc_until_there_is_room),
-        cmocka_unit_test_setup_teardown(test_requests_fail_once_when_the_host_stays_out_of_threads,
-                                        set_up_threads, tear_down),
     };
     int failed;
 
