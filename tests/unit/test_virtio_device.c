@@ -10,7 +10,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
 
@@ -30,7 +29,6 @@
 #define FEATURES_OK VIRTIO_CONFIG_S_FEATURES_OK
 #define DRIVER_OK   VIRTIO_CONFIG_S_DRIVER_OK
 #define NEEDS_RESET VIRTIO_CONFIG_S_NEEDS_RESET
-#define FAILED      VIRTIO_CONFIG_S_FAILED
 
 struct fixture {
     struct guest_driver *guest;
@@ -204,8 +202,9 @@ static void test_status_bits_are_not_cleared_by_writing_fewer(void **state)
     guest_driver_start(f->guest, GUEST_ALL_FEATURES, SIZE);
     guest_register_write(f->guest, VIRTIO_MMIO_STATUS, ACKNOWLEDGE);
     assert_int_equal(guest_status(f->guest), ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
-    guest_add_status(f->guest, FAILED);
-    assert_int_equal(guest_status(f->guest), ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK | FAILED);
+    guest_add_status(f->guest, VIRTIO_CONFIG_S_FAILED);
+    assert_int_equal(guest_status(f->guest),
+                     ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK | VIRTIO_CONFIG_S_FAILED);
 }
 
 static void test_driver_cannot_set_needs_reset_or_bits_without_meaning(void **state)
@@ -539,7 +538,6 @@ static void test_queue_that_never_empties_leaves_the_loop_to_others(void **state
     struct fixture *f = *state;
     unsigned left = 0;
 
-    /* 16 chains a queue: so the batch holds many kicks, as of many queues */
     guest_driver_start(f->guest, VERSION_1, SIZE);
     guest_driver_enter(f->guest);
     while (f->fake->popped < VIRTIO_DEVICE_POPS_PER_BATCH) {

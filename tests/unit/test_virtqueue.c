@@ -1,158 +1,82 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The split virtqueue with a driver that keeps the rules: setting it up, chains of every shape, what is given
- * back, and who tells whom. Drivers that break the rules are in test_virtqueue_hostile.c.
+ * back. Who tells whom is in test_virtqueue_notify.c, drivers that break the rules are in
+ * test_virtqueue_hostile.c.
  */
 #include <errno.h>
 #include <linux/virtio_ring.h>
-#include <pthread.h>
-#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "guest_driver.h"
-#include "ringlet/guest_memory.h"
+#include "queue_fixture.h"
 #include "ringlet/iov.h"
 #include "ringlet/util.h"
-#include "ringlet/virtqueue.h"
 
 #define EVENT_IDX (UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX)
 #define INDIRECT  (UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC)
-#define MAX_SIZE  256
-
-struct fixture {
-    struct guest_driver *guest;
-    struct guest_queue *driver;
-    struct virtqueue queue;
-    struct iovec iov[64];
-    struct virtqueue_chain chain;
-};
-
-static int set_up(void **state)
-{
-    struct fixture *f = calloc(1, sizeof(*f));
-
-    assert_non_null(f);
-    f->guest = guest_driver_create();
-    f->chain = (struct virtqueue_chain){ .iov = f->iov, .iov_max = ARRAY_SIZE(f->iov) };
-    virtqueue_init(&f->queue, f->guest->memory, MAX_SIZE);
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-
-    guest_driver_destroy(f->guest);
-    free(f);
-    return 0;
-}
-
-/* What the transport does, without a transport. */
-static int enable(struct fixture *f, uint64_t features)
-{
-    f->guest->features = features;
-    f->queue.size = f->driver->size;
-    f->queue.desc_address = f->driver->desc;
-    f->queue.avail_address = f->driver->avail;
-    f->queue.used_address = f->driver->used;
-    return virtqueue_enable(&f->queue, features);
-}
-
-static void start(struct fixture *f, uint64_t features, uint16_t size)
-{
-    guest_queue_place(f->guest, 0, size);
-    f->driver = &f->guest->queues[0];
-    assert_int_equal(enable(f, features), 0);
-}
-
-static int pop(struct fixture *f)
-{
-    return virtqueue_pop(&f->queue, &f->chain);
-}
-
-/* One readable byte, popped and outstanding. */
-static uint16_t offer_and_pop(struct fixture *f)
-{
-    struct guest_segment segment = { .address = 0x800, .length = 1 };
-    uint16_t head = guest_queue_add(f->driver, &segment, 1);
-
-    assert_int_equal(pop(f), 1);
-    assert_int_equal(f->chain.head, head);
-    return head;
-}
-
-static void round_trip(struct fixture *f)
-{
-    struct guest_used used;
-    uint16_t head = offer_and_pop(f);
-
-    virtqueue_push(&f->queue, head, 0);
-    assert_true(guest_queue_take_used(f->driver, &used));
-}
 
 /* --- setting up --- */
 
 static void test_queue_is_not_ready_until_enabled(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_fixture *f = *state;
 
     assert_false(f->queue.ready);
-    assert_int_equal(f->queue.size, MAX_SIZE);
-    assert_int_equal(pop(f), 0);
-    start(f, 0, 8);
+    assert_int_equal(f->queue.size, QUEUE_FIXTURE_MAX_SIZE);
+    assert_int_equal(queue_fixture_pop(f), 0);
+    queue_fixture_start(f, 0, 8);
     assert_true(f->queue.ready);
 }
 
 static void test_largest_and_smallest_size_are_accepted(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_fixture *f = *state;
 
-    start(f, 0, 1);
-    round_trip(f);
-    round_trip(f);
+    queue_fixture_start(f, 0, 1);
+    queue_fixture_round_trip(f);
+    queue_fixture_round_trip(f);
     virtqueue_reset(&f->queue);
-    start(f, 0, MAX_SIZE);
-    round_trip(f);
+    queue_fixture_start(f, 0, QUEUE_FIXTURE_MAX_SIZE);
+    queue_fixture_round_trip(f);
 }
 
 static void test_bad_size_is_refused(void **state)
 {
-    static const uint16_t sizes[] = { 0, 3, 24, MAX_SIZE + 1, MAX_SIZE * 2, 32768, 65535 };
-    struct fixture *f = *state;
+    static const uint16_t sizes[] = { 0,     3,    24, QUEUE_FIXTURE_MAX_SIZE + 1, QUEUE_FIXTURE_MAX_SIZE * 2,
+                                      32768, 65535 };
+    struct queue_fixture *f = *state;
 
     guest_queue_place(f->guest, 0, 8);
     f->driver = &f->guest->queues[0];
     for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
         f->driver->size = sizes[i];
-        assert_int_equal(enable(f, 0), -EINVAL);
+        assert_int_equal(queue_fixture_enable(f, 0), -EINVAL);
         assert_false(f->queue.ready);
     }
     f->driver->size = 8;
-    assert_int_equal(enable(f, 0), 0);
+    assert_int_equal(queue_fixture_enable(f, 0), 0);
 }
 
 static void test_misaligned_parts_are_refused(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_fixture *f = *state;
 
     guest_queue_place(f->guest, 0, 8);
     f->driver = &f->guest->queues[0];
     f->driver->desc += 8;
-    assert_int_equal(enable(f, 0), -EINVAL);
+    assert_int_equal(queue_fixture_enable(f, 0), -EINVAL);
     f->driver->desc -= 8;
     f->driver->avail += 1;
-    assert_int_equal(enable(f, 0), -EINVAL);
+    assert_int_equal(queue_fixture_enable(f, 0), -EINVAL);
     f->driver->avail -= 1;
     f->driver->used += 2;
-    assert_int_equal(enable(f, 0), -EINVAL);
+    assert_int_equal(queue_fixture_enable(f, 0), -EINVAL);
     f->driver->used -= 2;
-    assert_int_equal(enable(f, 0), 0);
+    assert_int_equal(queue_fixture_enable(f, 0), 0);
 }
 
 static void test_parts_outside_ram_are_refused(void **state)
@@ -160,7 +84,7 @@ static void test_parts_outside_ram_are_refused(void **state)
     /* in the hole, half out of RAM, at the end of the address space, across two mappings */
     static const uint64_t addresses[] = { GUEST_RAM_LOW_END, GUEST_RAM_LOW_END - 16, UINT64_MAX - 15,
                                           GUEST_RAM_SEAM - 16 };
-    struct fixture *f = *state;
+    struct queue_fixture *f = *state;
 
     guest_queue_place(f->guest, 0, 8);
     f->driver = &f->guest->queues[0];
@@ -168,64 +92,64 @@ static void test_parts_outside_ram_are_refused(void **state)
         struct guest_queue good = *f->driver;
 
         f->driver->desc = addresses[i];
-        assert_int_equal(enable(f, 0), -EFAULT);
+        assert_int_equal(queue_fixture_enable(f, 0), -EFAULT);
         *f->driver = good;
         f->driver->avail = addresses[i];
-        assert_int_equal(enable(f, 0), -EFAULT);
+        assert_int_equal(queue_fixture_enable(f, 0), -EFAULT);
         *f->driver = good;
         f->driver->used = addresses[i];
-        assert_int_equal(enable(f, 0), -EFAULT);
+        assert_int_equal(queue_fixture_enable(f, 0), -EFAULT);
         *f->driver = good;
         assert_false(f->queue.ready);
     }
-    assert_int_equal(enable(f, 0), 0);
+    assert_int_equal(queue_fixture_enable(f, 0), 0);
 }
 
 static void test_parts_may_end_where_ram_ends(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_fixture *f = *state;
 
     guest_queue_place(f->guest, 0, 8);
     f->driver = &f->guest->queues[0];
     f->driver->desc = GUEST_RAM_HIGH_END - 128;
     f->driver->avail = GUEST_RAM_SEAM - 22;
     f->driver->used = GUEST_RAM_LOW_END - 72; /* 70 bytes, and aligned */
-    assert_int_equal(enable(f, EVENT_IDX), 0);
-    round_trip(f);
+    assert_int_equal(queue_fixture_enable(f, EVENT_IDX), 0);
+    queue_fixture_round_trip(f);
 }
 
 static void test_reset_forgets_everything(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_fixture *f = *state;
 
-    start(f, EVENT_IDX | INDIRECT, 8);
-    round_trip(f);
-    offer_and_pop(f);
+    queue_fixture_start(f, EVENT_IDX | INDIRECT, 8);
+    queue_fixture_round_trip(f);
+    queue_fixture_offer_and_pop(f);
     virtqueue_reset(&f->queue);
     assert_false(f->queue.ready);
-    assert_int_equal(f->queue.size, MAX_SIZE);
+    assert_int_equal(f->queue.size, QUEUE_FIXTURE_MAX_SIZE);
     assert_int_equal(f->queue.desc_address, 0);
     assert_int_equal(f->queue.outstanding, 0);
-    assert_int_equal(pop(f), 0);
-    start(f, 0, 16);
-    round_trip(f);
+    assert_int_equal(queue_fixture_pop(f), 0);
+    queue_fixture_start(f, 0, 16);
+    queue_fixture_round_trip(f);
 }
 
 /* --- chains --- */
 
 static void test_empty_queue_yields_nothing(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_fixture *f = *state;
 
-    start(f, 0, 8);
-    assert_int_equal(pop(f), 0);
-    round_trip(f);
-    assert_int_equal(pop(f), 0);
+    queue_fixture_start(f, 0, 8);
+    assert_int_equal(queue_fixture_pop(f), 0);
+    queue_fixture_round_trip(f);
+    assert_int_equal(queue_fixture_pop(f), 0);
 }
 
 static void test_pop_yields_readable_then_writable_buffers(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_fixture *f = *state;
     struct guest_segment segments[] = {
         { .address = 0x2001, .length = 16 },
         { .address = GUEST_RAM_HIGH + 5, .length = 512 },
@@ -234,9 +158,9 @@ static void test_pop_yields_readable_then_writable_buffers(void **state)
     };
     uint16_t head;
 
-    start(f, 0, 8);
+    queue_fixture_start(f, 0, 8);
     head = guest_queue_add(f->driver, segments, ARRAY_SIZE(segments));
-    assert_int_equal(pop(f), 1);
+    assert_int_equal(queue_fixture_pop(f), 1);
     assert_int_equal(f->chain.head, head);
     assert_int_equal(f->chain.out_count, 2);
     assert_int_equal(f->chain.in_count, 2);
@@ -246,24 +170,24 @@ static void test_pop_yields_readable_then_writable_buffers(void **state)
         assert_ptr_equal(f->iov[i].iov_base, guest_at(f->guest, segments[i].address, segments[i].length));
         assert_int_equal(f->iov[i].iov_len, segments[i].length);
     }
-    assert_int_equal(pop(f), 0);
+    assert_int_equal(queue_fixture_pop(f), 0);
 }
 
 static void test_chain_of_single_bytes_is_the_same_message(void **state)
 {
     static const char message[] = "borders mean nothing";
     struct guest_segment segments[sizeof(message)];
-    struct fixture *f = *state;
+    struct queue_fixture *f = *state;
     char copy[sizeof(message)];
     struct iov_cursor cursor;
 
-    start(f, 0, 32);
+    queue_fixture_start(f, 0, 32);
     for (unsigned i = 0; i < sizeof(message); i++) {
         segments[i] = (struct guest_segment){ .address = 0x4000 + 64 * (sizeof(message) - i), .length = 1 };
         guest_write(f->guest, segments[i].address, &message[i], 1);
     }
     guest_queue_add(f->driver, segments, ARRAY_SIZE(segments));
-    assert_int_equal(pop(f), 1);
+    assert_int_equal(queue_fixture_pop(f), 1);
     assert_int_equal(f->chain.out_length, sizeof(message));
     cursor = iov_cursor_make(f->chain.iov, f->chain.out_count);
     assert_int_equal(iov_cursor_copy_out(&cursor, copy, sizeof(copy)), sizeof(copy));
@@ -273,14 +197,14 @@ static void test_chain_of_single_bytes_is_the_same_message(void **state)
 static void test_chain_may_use_every_descriptor_in_any_order(void **state)
 {
     static const uint16_t order[] = { 5, 0, 7, 2, 1, 6, 3, 4 };
-    struct fixture *f = *state;
+    struct queue_fixture *f = *state;
 
-    start(f, 0, 8);
+    queue_fixture_start(f, 0, 8);
     for (unsigned i = 0; i < 8; i++)
         guest_queue_write_desc(f->driver, order[i], 0x2000 + 16 * i, 16, i < 7 ? VRING_DESC_F_NEXT : 0,
                                i < 7 ? order[i + 1] : 5);
     guest_queue_offer(f->driver, 5);
-    assert_int_equal(pop(f), 1);
+    assert_int_equal(queue_fixture_pop(f), 1);
     assert_int_equal(f->chain.out_count, 8);
     for (unsigned i = 0; i < 8; i++)
         assert_ptr_equal(f->iov[i].iov_base, guest_at(f->guest, 0x2000 + 16 * i, 16));
@@ -288,12 +212,12 @@ static void test_chain_may_use_every_descriptor_in_any_order(void **state)
 
 static void test_buffer_across_two_mappings_yields_two_vectors(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_fixture *f = *state;
     struct guest_segment segment = { .address = GUEST_RAM_SEAM - 3, .length = 10, .writable = true };
 
-    start(f, 0, 8);
+    queue_fixture_start(f, 0, 8);
     guest_queue_add(f->driver, &segment, 1);
-    assert_int_equal(pop(f), 1);
+    assert_int_equal(queue_fixture_pop(f), 1);
     assert_int_equal(f->chain.in_count, 2);
     assert_int_equal(f->chain.in_length, 10);
     assert_int_equal(f->iov[0].iov_len, 3);
@@ -303,37 +227,37 @@ static void test_buffer_across_two_mappings_yields_two_vectors(void **state)
 
 static void test_empty_descriptors_yield_no_vectors(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_fixture *f = *state;
     struct guest_segment segments[] = {
         { .address = UINT64_MAX, .length = 0 },
         { .address = 0x2000, .length = 8 },
         { .address = 0, .length = 0, .writable = true },
     };
 
-    start(f, 0, 8);
+    queue_fixture_start(f, 0, 8);
     guest_queue_add(f->driver, segments, 3);
     guest_queue_add(f->driver, segments, 1);
-    assert_int_equal(pop(f), 1);
+    assert_int_equal(queue_fixture_pop(f), 1);
     assert_int_equal(f->chain.out_count, 1);
     assert_int_equal(f->chain.in_count, 0);
-    assert_int_equal(pop(f), 1);
+    assert_int_equal(queue_fixture_pop(f), 1);
     assert_int_equal(f->chain.out_count + f->chain.in_count, 0);
     assert_int_equal(f->chain.out_length + f->chain.in_length, 0);
 }
 
 static void test_indirect_table_is_followed(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_fixture *f = *state;
     struct guest_segment segments[] = {
         { .address = 0x2000, .length = 16 },
         { .address = 0x3000, .length = 32, .writable = true },
         { .address = 0x4000, .length = 64, .writable = true },
     };
 
-    start(f, INDIRECT, 8);
+    queue_fixture_start(f, INDIRECT, 8);
     guest_queue_add_indirect(f->driver, segments, 3, 0);
     assert_int_equal(f->driver->free_count, 7);
-    assert_int_equal(pop(f), 1);
+    assert_int_equal(queue_fixture_pop(f), 1);
     assert_int_equal(f->chain.out_count, 1);
     assert_int_equal(f->chain.in_count, 2);
     assert_int_equal(f->chain.in_length, 96);
@@ -341,7 +265,7 @@ static void test_indirect_table_is_followed(void **state)
 
 static void test_normal_descriptors_before_an_indirect_one_are_handled(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_fixture *f = *state;
     struct guest_segment segments[] = {
         { .address = 0x2000, .length = 16 },
         { .address = 0x3000, .length = 32 },
@@ -349,10 +273,10 @@ static void test_normal_descriptors_before_an_indirect_one_are_handled(void **st
         { .address = 0x5000, .length = 1, .writable = true },
     };
 
-    start(f, INDIRECT, 8);
+    queue_fixture_start(f, INDIRECT, 8);
     for (unsigned direct = 0; direct < 4; direct++) {
         guest_queue_add_indirect(f->driver, segments, 4, direct);
-        assert_int_equal(pop(f), 1);
+        assert_int_equal(queue_fixture_pop(f), 1);
         assert_int_equal(f->chain.out_count, 3);
         assert_int_equal(f->chain.out_length, 112);
         assert_int_equal(f->chain.in_count, 1);
@@ -365,14 +289,14 @@ static void test_normal_descriptors_before_an_indirect_one_are_handled(void **st
 
 static void test_write_flag_of_an_indirect_descriptor_is_ignored(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_fixture *f = *state;
     uint64_t table = guest_alloc(f->guest, 16, 16);
 
-    start(f, INDIRECT, 8);
+    queue_fixture_start(f, INDIRECT, 8);
     guest_write_desc(f->guest, table, 0, 0x2000, 24, 0, 0);
     guest_queue_write_desc(f->driver, 0, table, 16, VRING_DESC_F_INDIRECT | VRING_DESC_F_WRITE, 0);
     guest_queue_offer(f->driver, 0);
-    assert_int_equal(pop(f), 1);
+    assert_int_equal(queue_fixture_pop(f), 1);
     assert_int_equal(f->chain.out_length, 24);
     assert_int_equal(f->chain.in_count, 0);
 }
@@ -381,16 +305,16 @@ static void test_indirect_table_may_lie_anywhere_in_ram(void **state)
 {
     /* across two mappings, with a descriptor across them too; and not aligned at all */
     static const uint64_t tables[] = { GUEST_RAM_SEAM - 24, GUEST_RAM_HIGH + 1 };
-    struct fixture *f = *state;
+    struct queue_fixture *f = *state;
 
-    start(f, INDIRECT, 8);
+    queue_fixture_start(f, INDIRECT, 8);
     for (unsigned i = 0; i < ARRAY_SIZE(tables); i++) {
         for (unsigned k = 0; k < 3; k++)
             guest_write_desc(f->guest, tables[i], k, 0x2000 + 256 * k, 8 + k, k < 2 ? VRING_DESC_F_NEXT : 0,
                              (uint16_t)(k + 1));
         guest_queue_write_desc(f->driver, 3, tables[i], 48, VRING_DESC_F_INDIRECT, 0);
         guest_queue_offer(f->driver, 3);
-        assert_int_equal(pop(f), 1);
+        assert_int_equal(queue_fixture_pop(f), 1);
         assert_int_equal(f->chain.out_count, 3);
         assert_int_equal(f->chain.out_length, 27);
     }
@@ -400,13 +324,13 @@ static void test_indirect_table_may_lie_anywhere_in_ram(void **state)
 static void test_indirect_chain_may_be_longer_than_the_queue(void **state)
 {
     struct guest_segment segments[40];
-    struct fixture *f = *state;
+    struct queue_fixture *f = *state;
 
-    start(f, INDIRECT, 4);
+    queue_fixture_start(f, INDIRECT, 4);
     for (unsigned i = 0; i < ARRAY_SIZE(segments); i++)
         segments[i] = (struct guest_segment){ .address = 0x2000 + 8 * i, .length = 8 };
     guest_queue_add_indirect(f->driver, segments, ARRAY_SIZE(segments), 0);
-    assert_int_equal(pop(f), 1);
+    assert_int_equal(queue_fixture_pop(f), 1);
     assert_int_equal(f->chain.out_count, 40);
 }
 
@@ -414,13 +338,13 @@ static void test_indirect_chain_may_be_longer_than_the_queue(void **state)
 
 static void test_push_publishes_head_and_length(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_fixture *f = *state;
     struct guest_used used;
     uint16_t first, second;
 
-    start(f, 0, 8);
-    first = offer_and_pop(f);
-    second = offer_and_pop(f);
+    queue_fixture_start(f, 0, 8);
+    first = queue_fixture_offer_and_pop(f);
+    second = queue_fixture_offer_and_pop(f);
     assert_false(guest_queue_take_used(f->driver, &used));
     /* in the order in which they are done, not in which they were offered */
     virtqueue_push(&f->queue, second, 77);
@@ -437,13 +361,13 @@ static void test_push_publishes_head_and_length(void **state)
 
 static void test_indices_run_past_65535(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_fixture *f = *state;
 
-    start(f, EVENT_IDX, 4);
+    queue_fixture_start(f, EVENT_IDX, 4);
     for (unsigned i = 0; i < 70000; i++)
-        round_trip(f);
+        queue_fixture_round_trip(f);
     assert_int_equal(guest_queue_used_idx(f->driver), 70000 % 65536);
-    assert_int_equal(pop(f), 0);
+    assert_int_equal(queue_fixture_pop(f), 0);
 }
 
 static void test_device_never_writes_descriptors_or_the_available_ring(void **state)
@@ -451,15 +375,15 @@ static void test_device_never_writes_descriptors_or_the_available_ring(void **st
     struct guest_segment segments[] = { { .address = 0x2000, .length = 16 },
                                         { .address = 0x3000, .length = 16, .writable = true } };
     uint8_t desc[128], avail[22], after_desc[128], after_avail[22];
-    struct fixture *f = *state;
+    struct queue_fixture *f = *state;
 
-    start(f, EVENT_IDX | INDIRECT, 8);
+    queue_fixture_start(f, EVENT_IDX | INDIRECT, 8);
     guest_queue_add(f->driver, segments, 2);
     guest_queue_add_indirect(f->driver, segments, 2, 0);
     guest_read(f->guest, f->driver->desc, desc, sizeof(desc));
     guest_read(f->guest, f->driver->avail, avail, sizeof(avail));
     virtqueue_disable_doorbell(&f->queue);
-    while (pop(f) > 0)
+    while (queue_fixture_pop(f) > 0)
         virtqueue_push(&f->queue, f->chain.head, 16);
     virtqueue_enable_doorbell(&f->queue);
     virtqueue_should_notify(&f->queue);
@@ -470,244 +394,18 @@ static void test_device_never_writes_descriptors_or_the_available_ring(void **st
     assert_int_equal(guest_queue_used_idx(f->driver), 2);
 }
 
-/* --- used buffer notifications --- */
-
-static void test_nothing_pushed_means_nothing_to_notify(void **state)
-{
-    struct fixture *f = *state;
-
-    start(f, 0, 8);
-    assert_false(virtqueue_should_notify(&f->queue));
-    round_trip(f);
-    assert_true(virtqueue_should_notify(&f->queue));
-    assert_false(virtqueue_should_notify(&f->queue));
-}
-
-static void test_without_event_idx_flags_decide_and_used_event_is_ignored(void **state)
-{
-    struct fixture *f = *state;
-
-    start(f, 0, 8);
-    guest_queue_set_used_event(f->driver, 1000);
-    round_trip(f);
-    assert_true(virtqueue_should_notify(&f->queue));
-    guest_queue_set_avail_flags(f->driver, VRING_AVAIL_F_NO_INTERRUPT);
-    guest_queue_set_used_event(f->driver, 1);
-    round_trip(f);
-    assert_false(virtqueue_should_notify(&f->queue));
-    guest_queue_set_avail_flags(f->driver, 0);
-    round_trip(f);
-    assert_true(virtqueue_should_notify(&f->queue));
-}
-
-static void test_with_event_idx_used_event_decides_and_flags_are_ignored(void **state)
-{
-    struct fixture *f = *state;
-
-    start(f, EVENT_IDX, 8);
-    guest_queue_set_avail_flags(f->driver, VRING_AVAIL_F_NO_INTERRUPT);
-    guest_queue_set_used_event(f->driver, 0);
-    round_trip(f);
-    assert_true(virtqueue_should_notify(&f->queue));
-    guest_queue_set_avail_flags(f->driver, 0);
-    guest_queue_set_used_event(f->driver, 3);
-    round_trip(f);
-    assert_false(virtqueue_should_notify(&f->queue));
-    round_trip(f);
-    assert_false(virtqueue_should_notify(&f->queue));
-    round_trip(f); /* goes where used.idx is 3 */
-    assert_true(virtqueue_should_notify(&f->queue));
-    round_trip(f);
-    assert_false(virtqueue_should_notify(&f->queue));
-}
-
-static void test_event_inside_a_batch_is_seen(void **state)
-{
-    struct fixture *f = *state;
-
-    start(f, EVENT_IDX, 8);
-    guest_queue_set_used_event(f->driver, 2);
-    for (unsigned i = 0; i < 5; i++)
-        round_trip(f);
-    assert_true(virtqueue_should_notify(&f->queue));
-    guest_queue_set_used_event(f->driver, 2);
-    for (unsigned i = 0; i < 5; i++)
-        round_trip(f);
-    assert_false(virtqueue_should_notify(&f->queue));
-}
-
-static void test_event_is_seen_where_the_index_wraps(void **state)
-{
-    struct fixture *f = *state;
-
-    start(f, EVENT_IDX, 4);
-    guest_queue_set_used_event(f->driver, 65535);
-    for (unsigned i = 0; i < 65535; i++) {
-        round_trip(f);
-        assert_false(virtqueue_should_notify(&f->queue));
-    }
-    round_trip(f);
-    assert_true(virtqueue_should_notify(&f->queue));
-    assert_int_equal(guest_queue_used_idx(f->driver), 0);
-}
-
-/* Indices that are equal again say nothing about what lies between. */
-static void test_a_whole_lap_without_the_question_notifies(void **state)
-{
-    struct fixture *f = *state;
-
-    start(f, EVENT_IDX, 4);
-    guest_queue_set_used_event(f->driver, 40000);
-    for (unsigned i = 0; i < 65536; i++)
-        round_trip(f);
-    assert_true(virtqueue_should_notify(&f->queue));
-    assert_false(virtqueue_should_notify(&f->queue));
-}
-
-/* --- available buffer notifications --- */
-
-static void test_without_event_idx_the_doorbell_is_a_flag(void **state)
-{
-    struct fixture *f = *state;
-
-    start(f, 0, 8);
-    assert_int_equal(guest_queue_used_flags(f->driver), 0);
-    virtqueue_disable_doorbell(&f->queue);
-    assert_int_equal(guest_queue_used_flags(f->driver), VRING_USED_F_NO_NOTIFY);
-    assert_false(virtqueue_enable_doorbell(&f->queue));
-    assert_int_equal(guest_queue_used_flags(f->driver), 0);
-    assert_int_equal(guest_queue_avail_event(f->driver), 0);
-}
-
-static void test_with_event_idx_flags_stay_zero_and_avail_event_follows(void **state)
-{
-    struct fixture *f = *state;
-    uint16_t stale = 1;
-
-    guest_queue_place(f->guest, 0, 8);
-    f->driver = &f->guest->queues[0];
-    guest_write(f->guest, f->driver->used, &stale, sizeof(stale));
-    assert_int_equal(enable(f, EVENT_IDX), 0);
-    assert_int_equal(guest_queue_used_flags(f->driver), 0);
-    virtqueue_disable_doorbell(&f->queue);
-    assert_int_equal(guest_queue_used_flags(f->driver), 0);
-    round_trip(f);
-    round_trip(f);
-    assert_int_equal(guest_queue_avail_event(f->driver), 0);
-    assert_false(virtqueue_enable_doorbell(&f->queue));
-    assert_int_equal(guest_queue_avail_event(f->driver), 2);
-    assert_int_equal(guest_queue_used_flags(f->driver), 0);
-}
-
-static void test_enabling_the_doorbell_tells_of_a_buffer_already_there(void **state)
-{
-    static const uint64_t features[] = { 0, EVENT_IDX };
-    struct guest_segment segment = { .address = 0x2000, .length = 1 };
-    struct fixture *f = *state;
-
-    for (unsigned i = 0; i < ARRAY_SIZE(features); i++) {
-        virtqueue_reset(&f->queue);
-        start(f, features[i], 8);
-        virtqueue_disable_doorbell(&f->queue);
-        guest_queue_add(f->driver, &segment, 1);
-        assert_true(virtqueue_enable_doorbell(&f->queue));
-        assert_int_equal(pop(f), 1);
-        assert_false(virtqueue_enable_doorbell(&f->queue));
-    }
-}
-
 static void test_queue_that_is_not_ready_is_not_touched(void **state)
 {
-    struct fixture *f = *state;
+    struct queue_fixture *f = *state;
 
     virtqueue_disable_doorbell(&f->queue);
     assert_false(virtqueue_enable_doorbell(&f->queue));
     assert_false(virtqueue_should_notify(&f->queue));
     virtqueue_push(&f->queue, 0, 0);
-    assert_int_equal(pop(f), 0);
+    assert_int_equal(queue_fixture_pop(f), 0);
 }
 
-/* --- both at once --- */
-
-#define EXCHANGES 20000
-
-struct exchange {
-    struct fixture *f;
-    sem_t bell, interrupt;
-    unsigned bells, interrupts; /* each its own thread's */
-};
-
-/* The device sleeps unless its bell rings: a lost notification hangs the test. */
-static void *device_thread(void *argument)
-{
-    struct exchange *x = argument;
-    unsigned served = 0;
-
-    while (served < EXCHANGES) {
-        while (pop(x->f) > 0 || (virtqueue_enable_doorbell(&x->f->queue) && pop(x->f) > 0)) {
-            virtqueue_disable_doorbell(&x->f->queue);
-            virtqueue_push(&x->f->queue, x->f->chain.head, 0);
-            served++;
-            if (virtqueue_should_notify(&x->f->queue)) {
-                x->interrupts++;
-                sem_post(&x->interrupt);
-            }
-        }
-        if (served < EXCHANGES)
-            sem_wait(&x->bell);
-    }
-    return NULL;
-}
-
-static void exchange(struct fixture *f, uint64_t features)
-{
-    struct guest_segment segment = { .address = 0x800, .length = 1 };
-    struct exchange x = { .f = f };
-    unsigned offered = 0, taken = 0;
-    struct guest_used used;
-    pthread_t thread;
-
-    start(f, features, 4);
-    sem_init(&x.bell, 0, 0);
-    sem_init(&x.interrupt, 0, 0);
-    assert_int_equal(pthread_create(&thread, NULL, device_thread, &x), 0);
-    while (taken < EXCHANGES) {
-        while (offered < EXCHANGES && f->driver->free_count) {
-            guest_queue_add(f->driver, &segment, 1);
-            offered++;
-            if (guest_queue_wants_kick(f->driver)) {
-                x.bells++;
-                sem_post(&x.bell);
-            }
-        }
-        guest_queue_set_avail_flags(f->driver, VRING_AVAIL_F_NO_INTERRUPT);
-        while (guest_queue_take_used(f->driver, &used))
-            taken++;
-        /* Sleep, but look once more after saying so. */
-        guest_queue_set_avail_flags(f->driver, 0);
-        guest_queue_set_used_event(f->driver, f->driver->last_used);
-        if (guest_queue_used_idx(f->driver) == f->driver->last_used && taken < EXCHANGES &&
-            (offered == EXCHANGES || !f->driver->free_count))
-            sem_wait(&x.interrupt);
-    }
-    pthread_join(thread, NULL);
-    assert_int_equal(f->queue.outstanding, 0);
-    assert_true(x.bells <= EXCHANGES && x.interrupts <= EXCHANGES);
-    sem_destroy(&x.bell);
-    sem_destroy(&x.interrupt);
-}
-
-static void test_no_notification_is_lost_between_threads(void **state)
-{
-    exchange(*state, 0);
-}
-
-static void test_no_notification_is_lost_between_threads_with_event_idx(void **state)
-{
-    exchange(*state, EVENT_IDX);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, queue_fixture_set_up, queue_fixture_tear_down)
 
 int main(void)
 {
@@ -733,18 +431,7 @@ int main(void)
         TEST(test_push_publishes_head_and_length),
         TEST(test_indices_run_past_65535),
         TEST(test_device_never_writes_descriptors_or_the_available_ring),
-        TEST(test_nothing_pushed_means_nothing_to_notify),
-        TEST(test_without_event_idx_flags_decide_and_used_event_is_ignored),
-        TEST(test_with_event_idx_used_event_decides_and_flags_are_ignored),
-        TEST(test_event_inside_a_batch_is_seen),
-        TEST(test_event_is_seen_where_the_index_wraps),
-        TEST(test_a_whole_lap_without_the_question_notifies),
-        TEST(test_without_event_idx_the_doorbell_is_a_flag),
-        TEST(test_with_event_idx_flags_stay_zero_and_avail_event_follows),
-        TEST(test_enabling_the_doorbell_tells_of_a_buffer_already_there),
         TEST(test_queue_that_is_not_ready_is_not_touched),
-        TEST(test_no_notification_is_lost_between_threads),
-        TEST(test_no_notification_is_lost_between_threads_with_event_idx),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
