@@ -87,8 +87,7 @@ static void test_impossible_devices_are_refused(void **state)
     bad[1].queue_count = VIRTIO_DEVICE_MAX_QUEUES + 1;
     bad[2].queue_size = 0;
     bad[3].queue_size = 12;
-    /* what nobody here implements, and so nobody may offer */
-    bad[4].device_features = FEATURE(VIRTIO_F_RING_PACKED);
+    bad[4].device_features = FEATURE(VIRTIO_F_RING_PACKED); /* nobody implements it, so nobody may offer it */
     bad[5].device_features = FEATURE(VIRTIO_F_RING_RESET);
     for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
         struct virtio_device device = { 0 };
