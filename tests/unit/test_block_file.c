@@ -491,8 +491,7 @@ static void make_places(void)
     snprintf(places.bare, sizeof(places.bare), "%s/bare", places.directory);
     if (mkdir(places.tiny, 0700) < 0 || mkdir(places.bare, 0700) < 0)
         abort();
-    if ((unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0) ||
-        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
         mount("tiny", places.tiny, "tmpfs", 0, options) < 0) {
         rmdir(places.tiny);
         places.tiny[0] = '\0';

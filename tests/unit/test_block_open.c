@@ -183,6 +183,10 @@ static void test_running_program_is_refused_as_a_disk_to_write(void **state)
 {
     struct fixture *fixture = *state;
 
+    if (access("/proc/self/exe", W_OK) < 0 && errno != ETXTBSY) {
+        print_message("the test program may not be written by this user\n");
+        skip();
+    }
     assert_refused(fixture, (struct block_file_options){ .path = "/proc/self/exe" }, -ETXTBSY, "running",
                    "copy");
 }
@@ -434,7 +438,7 @@ int main(void)
 
     /* Before the first thread: what is mounted here is nobody else's. Without the right to, mounting fails
      * later. */
-    if (unshare(CLONE_NEWNS) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0)
+    if (unshare(CLONE_NEWNS) == 0)
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
