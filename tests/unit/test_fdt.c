@@ -121,7 +121,7 @@ static void test_virtio_devices_sit_below_a_bus_that_linux_probes(void **state)
     void *blob = build(&ordinary_machine, &size);
 
     (void)state;
-    assert_string(blob, "/soc", "compatible", "intel,ce4100-cp");
+    assert_string(blob, "/soc", "compatible", "simple-bus");
     assert_non_null(fdt_getprop(blob, node_at(blob, "/soc"), "ranges", NULL));
     assert_string(blob, "/soc/virtio@d0000000", "compatible", "virtio,mmio");
     ASSERT_CELLS(blob, "/soc/virtio@d0000000", "reg", 0, 0xd0000000, 0, 0x1000);

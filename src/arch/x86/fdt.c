@@ -4,9 +4,16 @@
  * virtio-mmio devices from the kernel command line.
  *
  * The tree speaks the dialect that Linux's arch/x86/kernel/devicetree.c understands, which is that of the one
- * x86 platform that ever had trees, Intel's CE4100: it looks for the APICs by that chip's compatible strings,
- * takes CPUs by their APIC ids, and makes platform devices of what lies below a bus "intel,ce4100-cp" or
- * "isa" at the root. RAM is not in the tree: x86 takes it from e820 only.
+ * x86 platform that ever had trees, Intel's CE4100: it looks for the APICs by that chip's compatible strings
+ * and takes CPUs by their APIC ids. RAM is not in the tree: x86 takes it from e820 only.
+ *
+ * The buses are "simple-bus" and "isa" because the generic code (drivers/of/platform.c) descends into these.
+ * It runs before the CE4100's own probe and claims every node at the root, so that a bus known to the latter
+ * alone would be left without children.
+ *
+ * The local APIC has no "intel,virtual-wire-mode": Linux then leaves LINT0 open to the 8259s beside the
+ * IOAPIC. A kernel without CONFIG_SERIAL_OF_PLATFORM finds the serial port by its legacy table, with ISA
+ * interrupt 4 of the 8259, and would never see that interrupt otherwise.
  */
 #include <asm/bootparam.h>
 #include <errno.h>
@@ -146,7 +153,6 @@ static void add_apics(struct tree *tree)
 
     begin_node_at(tree, "lapic", LAYOUT_LOCAL_APIC);
     property_string(tree, "compatible", "intel,ce4100-lapic");
-    property_flag(tree, "intel,virtual-wire-mode"); /* there is no IMCR to switch */
     property_reg(tree, LAYOUT_LOCAL_APIC, APIC_REG_SIZE);
     end_node(tree);
 }
@@ -181,7 +187,7 @@ static void begin_bus(struct tree *tree, const char *name, const char *compatibl
 
 static void add_devices(struct tree *tree, const struct machine_info *machine)
 {
-    begin_bus(tree, "soc", "intel,ce4100-cp", 2);
+    begin_bus(tree, "soc", "simple-bus", 2);
     property_flag(tree, "ranges");
     add_apics(tree);
     for (unsigned i = 0; i < machine->device_count; i++)
