@@ -7,9 +7,8 @@
  * takes time from kvm-clock and the local APIC, whose frequency it measures against the TSC or does not need
  * (TSC deadline).
  *
- * The flags say that there is no VGA, no 8042 and no CMOS clock. An 8042 that is not announced is not probed,
- * which saves the better part of a second; its reset line at port 0x64 works all the same for who writes
- * there.
+ * The flags say that there is no VGA, no 8042 and no CMOS clock. Linux does not probe an 8042 that is not
+ * announced, nor wait for its answers; its reset line at port 0x64 works all the same for who writes there.
  *
  * What is left out is left out because nothing reads it: processor objects (the MADT suffices without hotplug
  * and C-states), _CCA (x86 is coherent without saying so), a FACS (optional when hardware-reduced), interrupt
