@@ -81,7 +81,7 @@ static int read_fully(int fd, void *to, size_t size, const char *path, const cha
 
 static int read_kernel_file(const char *path, struct whole_file *ret_file, struct error *err)
 {
-    uint64_t size;
+    uint64_t size = 0;
     CLEANUP_CLOSE int fd = open_regular(path, "kernel", &size, err);
     struct whole_file file = { 0 };
     int result;
@@ -121,7 +121,7 @@ static int load_kernel(const char *path, const struct guest_memory *memory, stru
 static int load_initrd(const char *path, const struct guest_memory *memory, const struct x86_kernel *kernel,
                        uint64_t reserved_top, struct x86_boot *boot, struct error *err)
 {
-    uint64_t size, address;
+    uint64_t size = 0, address;
     CLEANUP_CLOSE int fd = open_regular(path, "initrd", &size, err);
     void *to;
     int result;

@@ -361,8 +361,8 @@ int run_options_parse(int argc, char **argv, struct run_options *ret_options, st
     };
     if (!longs || !shorts || !ret_options->append)
         return error_set(err, -ENOMEM, "out of memory");
-    strcpy(shorts,
-           "+:"); /* stop at the first word that is no option; tell a missing argument from a bad option */
+    /* Stop at the first word that is no option; tell a missing argument from a bad option. */
+    memcpy(shorts, "+:", sizeof("+:"));
     for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
         add_getopt_entry(&longs[i], shorts, rows[i].name, rows[i].short_name, rows[i].metavar,
                          FIRST_ROW_CODE + (int)i);

@@ -215,7 +215,7 @@ static int open_listener(const char *path, int *ret_listener, struct error *err)
         return error_set(err, -ENAMETOOLONG,
                          "console socket path %s is too long: at most %zu bytes are possible", path,
                          sizeof(address.sun_path) - 1);
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     /* Before bind(), which gives the file the socket's mode: at no time may another user connect. */
     if (listener < 0 || fchmod(listener, 0600) < 0) {

@@ -25,7 +25,7 @@
 #define PTE_PAGE_SIZE (UINT64_C(1) << 7)
 
 #define PAGE_SIZE          UINT64_C(4096)
-#define TABLE_ENTRIES      512
+#define TABLE_ENTRIES      UINT64_C(512)
 #define DIRECTORY_COUNT    4 /* a page directory maps 1 GiB */
 #define LARGE_PAGE_SIZE    (UINT64_C(2) << 20)
 #define PAGE_TABLES_SIZE   ((2 + DIRECTORY_COUNT) * PAGE_SIZE)

@@ -55,7 +55,7 @@ static int find_payload(const uint8_t *file, size_t size, const struct setup_hea
                         struct bzimage *image, struct error *err)
 {
     uint64_t setup_size =
-        ((header->setup_sects ? header->setup_sects : DEFAULT_SETUP_SECTS) + 1) * SECTOR_SIZE;
+        ((header->setup_sects ? header->setup_sects : DEFAULT_SETUP_SECTS) + UINT64_C(1)) * SECTOR_SIZE;
     uint64_t system_size = (uint64_t)header->syssize * PARAGRAPH_SIZE;
     uint64_t payload_end = (uint64_t)header->payload_offset + header->payload_length;
 
