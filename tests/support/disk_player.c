@@ -82,6 +82,13 @@ void disk_player_wait(struct disk_player *player, unsigned count)
     assert_int_equal(loop_in_flight(player->loop), 0);
 }
 
+void disk_player_turn(struct disk_player *player)
+{
+    player->awaited = UINT32_MAX;
+    loop_stop(player->loop);
+    assert_int_equal(loop_run(player->loop), 0);
+}
+
 int disk_player_do(struct disk_player *player, enum block_op op, unsigned flags, uint64_t offset,
                    uint64_t length, const struct iovec *iov, unsigned iov_count)
 {

@@ -43,6 +43,9 @@ void disk_player_submit(struct disk_player *player, struct disk_request *request
 /* Run the loop until `count` more requests are done. */
 void disk_player_wait(struct disk_player *player, unsigned count);
 
+/* One turn of the loop that finds things as they are and does not wait. */
+void disk_player_turn(struct disk_player *player);
+
 /* Submit one, wait for it, give its result. */
 int disk_player_do(struct disk_player *player, enum block_op op, unsigned flags, uint64_t offset,
                    uint64_t length, const struct iovec *iov, unsigned iov_count);

@@ -409,6 +409,35 @@ static void test_flush_that_failed_stays_failed(void **state)
     assert_int_equal(disk_player_do(&fixture->player, BLOCK_DISCARD, BLOCK_FUA, 0, 4096, NULL, 0), res);
 }
 
+/* A write that promises to be stable finds out at once; one that does not, succeeds in the page cache. */
+static void test_stable_write_to_a_failing_device_fails(void **state)
+{
+    struct fixture *fixture = *state;
+    static unsigned char bytes[TINY_SIZE];
+    struct iovec iov = { bytes, sizeof(bytes) };
+
+    if (mount("tiny", fixture->directory, "tmpfs", 0, "size=65536") < 0) {
+        print_message("we may not mount a file system\n");
+        skip();
+    }
+    fixture->mounted = true;
+    memset(bytes, 1, sizeof(bytes));
+    make_image(fixture, IMAGE_SIZE);
+    attach_device(fixture, 512);
+    disk_player_open(&fixture->player, &(struct block_file_options){ .path = fixture->device });
+    assert_int_equal(disk_player_do(&fixture->player, BLOCK_WRITE, BLOCK_FUA, 0, sizeof(bytes), &iov, 1), 0);
+    assert_true(
+        disk_player_do(&fixture->player, BLOCK_WRITE, BLOCK_FUA, 2 * TINY_SIZE, sizeof(bytes), &iov, 1) < 0);
+    disk_player_open(&fixture->player, &(struct block_file_options){ .path = fixture->device,
+                                                                     .cache = BLOCK_CACHE_WRITETHROUGH });
+    assert_true(disk_player_write(&fixture->player, 4 * TINY_SIZE, bytes, sizeof(bytes)) < 0);
+    disk_player_open(&fixture->player,
+                     &(struct block_file_options){ .path = fixture->device, .cache = BLOCK_CACHE_UNSAFE });
+    assert_int_equal(
+        disk_player_do(&fixture->player, BLOCK_WRITE, BLOCK_FUA, 6 * TINY_SIZE, sizeof(bytes), &iov, 1), 0);
+    assert_int_equal(disk_player_do(&fixture->player, BLOCK_FLUSH, 0, 0, 0, NULL, 0), 0);
+}
+
 #define ON_BOTH(test)                                                                                        \
     { #test " [io_uring]", test, set_up_io_uring, tear_down, NULL },                                         \
     {                                                                                                        \
@@ -434,6 +463,7 @@ int main(void)
         ON_BOTH(test_block_device_is_a_disk_with_direct_io),
         ON_BOTH(test_block_device_in_use_by_the_host_is_refused),
         ON_BOTH(test_flush_that_failed_stays_failed),
+        ON_BOTH(test_stable_write_to_a_failing_device_fails),
     };
 
     /* Before the first thread: what is mounted here is nobody else's. Without the right to, mounting fails

@@ -200,6 +200,44 @@ static void test_write_to_stuck_terminal_holds_up_nothing_and_can_be_cancelled(v
     close(master);
 }
 
+static void test_file_without_offset_is_read_from_its_own_position(void **state)
+{
+    struct loop_fixture *fixture = *state;
+    struct loop_player player = make_player(fixture);
+    char bytes[4];
+    int fd = temporary_file(0);
+
+    assert_int_equal(write(fd, "abcdef", 6), 6);
+    assert_int_equal(lseek(fd, 2, SEEK_SET), 2);
+    loop_read(fixture->loop, &player.op, fd, bytes, 2, LOOP_NO_OFFSET);
+    run_until(fixture, 1);
+    assert_int_equal(player.res, 2);
+    loop_read(fixture->loop, &player.op, fd, bytes + 2, 2, LOOP_NO_OFFSET);
+    run_until(fixture, 1);
+    assert_int_equal(player.res, 2);
+    assert_memory_equal(bytes, "cdef", 4);
+    loop_read(fixture->loop, &player.op, fd, bytes, 2, LOOP_NO_OFFSET);
+    run_until(fixture, 1);
+    assert_int_equal(player.res, 0);
+    close(fd);
+}
+
+static void test_dev_null_as_stdin_reads_as_its_end(void **state)
+{
+    struct loop_fixture *fixture = *state;
+    struct loop_player player = make_player(fixture);
+    char byte;
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    loop_read(fixture->loop, &player.op, fd, &byte, 1, LOOP_NO_OFFSET);
+    run_until(fixture, 1);
+    assert_int_equal(player.res, 0);
+    loop_write(fixture->loop, &player.op, fd, "x", 1, LOOP_NO_OFFSET);
+    run_until(fixture, 1);
+    assert_int_equal(player.res, 1);
+    close(fd);
+}
+
 static void test_poll_reports_readiness_once(void **state)
 {
     struct loop_fixture *fixture = *state;
@@ -332,6 +370,22 @@ static void test_cancel_ends_everything_that_waits(void **state)
     close(ends[1]);
 }
 
+static void test_cancelled_timer_does_not_fire_later(void **state)
+{
+    struct loop_fixture *fixture = *state;
+    struct loop_player cancelled = make_player(fixture), later = make_player(fixture);
+
+    loop_timeout(fixture->loop, &later.op, 20000000);
+    loop_timeout(fixture->loop, &cancelled.op, 10000000);
+    run_one_turn(fixture);
+    loop_cancel(fixture->loop, &cancelled.op);
+    run_until(fixture, 2);
+    run_one_turn(fixture);
+    assert_int_equal(cancelled.dones, 1);
+    assert_int_equal(later.dones, 1);
+    assert_int_equal(later.res, 0);
+}
+
 static void test_cancel_of_one_that_is_done_is_nothing(void **state)
 {
     struct loop_fixture *fixture = *state;
@@ -386,11 +440,14 @@ int main(void)
         ON_BOTH_ENGINES(test_terminal_read_waits_for_a_key),
         ON_BOTH_ENGINES(test_nonblocking_terminal_read_waits_for_a_key),
         ON_BOTH_ENGINES(test_write_to_stuck_terminal_holds_up_nothing_and_can_be_cancelled),
+        ON_BOTH_ENGINES(test_file_without_offset_is_read_from_its_own_position),
+        ON_BOTH_ENGINES(test_dev_null_as_stdin_reads_as_its_end),
         ON_BOTH_ENGINES(test_poll_reports_readiness_once),
         ON_BOTH_ENGINES(test_many_descriptors_are_waited_for_at_once),
         ON_BOTH_ENGINES(test_accept_waits_for_a_caller),
         ON_BOTH_ENGINES(test_accept_on_nonblocking_socket_waits_for_a_caller),
         ON_BOTH_ENGINES(test_cancel_ends_everything_that_waits),
+        ON_BOTH_ENGINES(test_cancelled_timer_does_not_fire_later),
         ON_BOTH_ENGINES(test_cancel_of_one_that_is_done_is_nothing),
         ON_BOTH_ENGINES(test_cancel_of_a_neighbour_in_the_batch_keeps_its_result),
     };
