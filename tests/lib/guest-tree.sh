@@ -11,6 +11,7 @@ declare -A tool_package=(
 	[ethtool]=ethtool
 	[fio]=fio
 	[iperf3]=iperf3
+	[udev]=udev
 )
 declare -A tool_programs=(
 	[blk]='fstrim blkdiscard lsblk'
@@ -19,6 +20,21 @@ declare -A tool_programs=(
 	[fio]=fio
 	[iperf3]=iperf3
 )
+
+# guest_udev TREE: udev with the rules that make /dev/disk/by-id. Unpacked and not
+# installed: on this machine it would start to run.
+guest_udev() {
+	local tree=$1 unpacked
+	unpacked=$(mktemp -d)
+	need_packages kmod
+	packages_update
+	unpack_package udev "$(package_candidate udev)" "$unpacked"
+	initrd_program "$tree" "$(find "$unpacked" -path '*bin/udevadm' | head -n 1)"
+	mkdir -p "$tree/lib/systemd" "$tree/lib/udev/rules.d"
+	ln -s /usr/bin/udevadm "$tree/lib/systemd/systemd-udevd"
+	cp "$(find "$unpacked" -name 60-persistent-storage.rules | head -n 1)" "$tree/lib/udev/rules.d/"
+	rm -rf "$unpacked"
+}
 
 guest_init=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../guest-images/rootfs" && pwd)/init
 
@@ -35,6 +51,10 @@ guest_tree() {
 	for tool in "${names[@]}"; do
 		[[ -n "${tool_package[$tool]:-}" ]] ||
 			packages_fail "--with $tool: there are only ${!tool_package[*]}"
+		if [[ $tool == udev ]]; then
+			guest_udev "$tree"
+			continue
+		fi
 		need_packages "${tool_package[$tool]}"
 		for program in ${tool_programs[$tool]}; do
 			path=$(PATH=$PATH:/usr/sbin:/sbin command -v "$program") ||
