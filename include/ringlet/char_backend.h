@@ -7,10 +7,10 @@
  * takes what fits and says how much; the backend keeps the rest, stops reading, and offers it again after
  * receive_ready().
  *
- * Threads: the front end's lock (frontend->client->lock) is held around every call of write(), receive_ready(),
- * receive() and writable(), so a backend may guard its own state with it. write() and receive_ready() come from vCPU threads as well as
- * the loop's; receive() and writable() come on the loop thread only, and never from inside write() or
- * receive_ready().
+ * Threads: the front end's lock (frontend->client->lock) is held around every call of write(),
+ * receive_ready(), receive() and writable(), so a backend may guard its own state with it. write() and
+ * receive_ready() come from vCPU threads as well as the loop's; receive() and writable() come on the loop
+ * thread only, and never from inside write() or receive_ready().
  *
  * Implementations: src/io/char_*.c, and tests/support/fake_char.c.
  */
@@ -44,10 +44,10 @@ struct char_backend_ops {
     /* required: the front end can take input again; never blocks */
     void (*receive_ready)(struct char_backend *backend);
     /*
-     * required: the machine has stopped: no more receive_ready(), and write() only from inside writable(), for
-     * what the front end still holds. Stop reading and call `drained` on the loop thread once everything taken
-     * has been written, or has proved unwritable for a bounded time. Any thread, without the front end's lock;
-     * `drained` runs without it too, never from inside finish().
+     * required: the machine has stopped: no more receive_ready(), and write() only from inside writable(),
+     * for what the front end still holds. Stop reading and call `drained` on the loop thread once everything
+     * taken has been written, or has proved unwritable for a bounded time. Any thread, without the front
+     * end's lock; `drained` runs without it too, never from inside finish().
      */
     void (*finish)(struct char_backend *backend, void (*drained)(void *argument), void *argument);
     /* required; after drained() */

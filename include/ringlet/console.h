@@ -2,21 +2,20 @@
 /*
  * console.h - the places that a serial port's bytes can come from and go to: --console KIND[=PATH].
  *
- * All kinds keep at most 64 KiB a direction. Output that a present reader is slow to take waits, then shows to
- * the guest as a busy transmitter; a reader that has gone (closed pipe, full disk) has its output discarded and
- * the VM goes on. Input waits here until the guest takes it; its end is nothing but the end of input.
+ * All kinds keep at most 64 KiB a direction. Output that a present reader is slow to take waits, then shows
+ * to the guest as a busy transmitter; a reader that has gone (closed pipe, full disk) has its output
+ * discarded and the VM goes on. Input waits here until the guest takes it; its end is nothing but the end of
+ * input.
  *
  *   stdio   Input from descriptor 0, output to 1. A terminal on 0 is made raw (terminal.h) and has an escape
- *           key, Ctrl-A: then x ends the VM, Ctrl-A sends one Ctrl-A, h or ? shows a line of help, and anything
- *           else is sent together with the Ctrl-A. A descriptor that is not open gives no input, or discards. Input that is no terminal passes as it is, byte for byte.
- *           While we are a background job of that terminal, it is neither touched nor read.
- *   file    Output only, to PATH, which starts empty each time.
- *   pty     A new pseudo-terminal; console_path() is its name. While nobody has it open the last 64 KiB of
- *           output are kept for whoever comes next.
- *   socket  A UNIX stream socket at PATH, mode 0600, for one client at a time; the next is served when the one
- *           before has left. Without a client, as with pty. A socket file that nobody listens on any more is
- *           replaced; ours is removed at the end.
- *   null    No input, output discarded.
+ *           key, Ctrl-A: then x ends the VM, Ctrl-A sends one Ctrl-A, h or ? shows a line of help, and
+ * anything else is sent together with the Ctrl-A. A descriptor that is not open gives no input, or discards.
+ * Input that is no terminal passes as it is, byte for byte. While we are a background job of that terminal,
+ * it is neither touched nor read. file    Output only, to PATH, which starts empty each time. pty     A new
+ * pseudo-terminal; console_path() is its name. While nobody has it open the last 64 KiB of output are kept
+ * for whoever comes next. socket  A UNIX stream socket at PATH, mode 0600, for one client at a time; the next
+ * is served when the one before has left. Without a client, as with pty. A socket file that nobody listens on
+ * any more is replaced; ours is removed at the end. null    No input, output discarded.
  */
 #ifndef RINGLET_CONSOLE_H
 #define RINGLET_CONSOLE_H
@@ -39,8 +38,9 @@ enum console_kind {
 
 struct console_options {
     enum console_kind kind;
-    const char *path;       /* FILE and SOCKET; borrowed until the console is destroyed */
-    struct stop_sink *stop; /* told STOP_CONSOLE_QUIT at Ctrl-A x; borrowed; may be NULL for other than STDIO */
+    const char *path; /* FILE and SOCKET; borrowed until the console is destroyed */
+    struct stop_sink
+        *stop; /* told STOP_CONSOLE_QUIT at Ctrl-A x; borrowed; may be NULL for other than STDIO */
     uint64_t drain_timeout; /* ns without progress until finish() gives up; 0 means 2 s */
 };
 
@@ -59,8 +59,8 @@ int console_open(struct loop *loop, const struct console_options *options, struc
                  struct error *err);
 
 /* What console_open() does for CONSOLE_STDIO, over any two descriptors; both are borrowed. */
-int console_open_streams(struct loop *loop, const struct console_options *options, int input_fd, int output_fd,
-                         struct char_backend **ret_backend, struct error *err);
+int console_open_streams(struct loop *loop, const struct console_options *options, int input_fd,
+                         int output_fd, struct char_backend **ret_backend, struct error *err);
 
 /* Of a backend that console_open() made: the name to connect to (pty, socket), else NULL. Any thread. */
 const char *console_path(const struct char_backend *backend);
@@ -69,8 +69,8 @@ const char *console_path(const struct char_backend *backend);
 uint64_t console_dropped(const struct char_backend *backend);
 
 /*
- * SIGCONT arrived: if we are the terminal's foreground job, make it raw again and read on. Any thread; not from
- * a signal handler.
+ * SIGCONT arrived: if we are the terminal's foreground job, make it raw again and read on. Any thread; not
+ * from a signal handler.
  */
 void console_continue(struct char_backend *backend);
 

@@ -23,9 +23,9 @@ struct bus_region i8042_region(struct stop_sink *sink, uint64_t base);
  * ACPI 6.5, 4.8.3.7: sleep control (offset 0) and sleep status (offset 1) registers; SLP_EN with SLP_TYP
  * ACPI_SLEEP_TYPE_S5 powers off. ACPI 6.5, 4.8.3.6: the reset register (offset 2); ACPI_RESET_VALUE resets.
  */
-#define ACPI_PM_PORT_COUNT  3
-#define ACPI_SLEEP_TYPE_S5  5
-#define ACPI_RESET_VALUE    1
+#define ACPI_PM_PORT_COUNT 3
+#define ACPI_SLEEP_TYPE_S5 5
+#define ACPI_RESET_VALUE   1
 struct bus_region acpi_pm_region(struct stop_sink *sink, uint64_t base);
 
 /* --debug-exit: a byte written is the exit status. */

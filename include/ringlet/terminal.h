@@ -6,11 +6,12 @@
  * still the default one when the terminal was first made raw; those get a handler that restores, then dies of
  * the same signal. No process can do this for SIGKILL, nor for a seccomp filter that kills.
  *
- * A signal handler can only reach static memory, so there is one terminal per process, and its state is static.
+ * A signal handler can only reach static memory, so there is one terminal per process, and its state is
+ * static.
  *
- * Job control: SIGTTIN and SIGTTOU are ignored from the first call on, so that a VM in the background runs on;
- * and while this process is not in the terminal's foreground, nothing here changes its settings, which are the
- * shell's then.
+ * Job control: SIGTTIN and SIGTTOU are ignored from the first call on, so that a VM in the background runs
+ * on; and while this process is not in the terminal's foreground, nothing here changes its settings, which
+ * are the shell's then.
  */
 #ifndef RINGLET_TERMINAL_H
 #define RINGLET_TERMINAL_H
@@ -19,17 +20,19 @@
 
 /*
  * Remember the settings of terminal `fd` (kept open by the caller until terminal_restore()) and make it raw.
- * `raw_output`: it is also where output goes, so newlines must not be translated any more. 0, -EAGAIN while we
- * are in the background (call terminal_reapply() later), -ENOTTY or another -errno. -EBUSY: there is one already.
+ * `raw_output`: it is also where output goes, so newlines must not be translated any more. 0, -EAGAIN while
+ * we are in the background (call terminal_reapply() later), -ENOTTY or another -errno. -EBUSY: there is one
+ * already.
  */
 int terminal_make_raw(int fd, bool raw_output);
 
-/* Make it raw again: after SIGCONT, or having come to the foreground. 0, -EAGAIN as above, -ENOTTY if none. */
+/* Make it raw again: after SIGCONT, or having come to the foreground. 0, -EAGAIN as above, -ENOTTY if none.
+ */
 int terminal_reapply(void);
 
 /*
- * Put the settings back, if there are any to put back. Any thread; safe in signal handlers. What happened to the
- * terminal's settings between terminal_make_raw() and here, by other processes, is lost.
+ * Put the settings back, if there are any to put back. Any thread; safe in signal handlers. What happened to
+ * the terminal's settings between terminal_make_raw() and here, by other processes, is lost.
  */
 void terminal_restore(void);
 
