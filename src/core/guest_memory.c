@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * guest_memory.c - see ringlet/guest_memory.h. Regions are kept sorted by base; there are a handful, so a look-up
- * walks them.
+ * guest_memory.c - see ringlet/guest_memory.h. Regions are kept sorted by base; there are a handful, so a
+ * look-up walks them.
  */
 #include "ringlet/guest_memory.h"
 
@@ -62,11 +62,13 @@ int guest_memory_add_ram(struct guest_memory *memory, uint64_t base, uint64_t si
     host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (host == MAP_FAILED)
         return -errno;
-    /* Best effort: huge pages make the second-level page walks short; a core dump has no use for a guest's RAM. */
+    /* Best effort: huge pages make the second-level page walks short; a core dump has no use for a guest's
+     * RAM. */
     (void)madvise(host, size, MADV_HUGEPAGE);
     (void)madvise(host, size, MADV_DONTDUMP);
 
-    memmove(&memory->regions[at + 1], &memory->regions[at], (memory->count - at) * sizeof(memory->regions[0]));
+    memmove(&memory->regions[at + 1], &memory->regions[at],
+            (memory->count - at) * sizeof(memory->regions[0]));
     memory->regions[at] = (struct guest_memory_region){ .base = base, .size = size, .host = host };
     memory->count++;
     return 0;
@@ -111,8 +113,8 @@ void *guest_memory_range(const struct guest_memory *memory, uint64_t address, ui
     return (uint8_t *)region->host + (address - region->base);
 }
 
-int guest_memory_iovec(const struct guest_memory *memory, uint64_t address, uint64_t length, struct iovec *iov,
-                       unsigned max)
+int guest_memory_iovec(const struct guest_memory *memory, uint64_t address, uint64_t length,
+                       struct iovec *iov, unsigned max)
 {
     unsigned count = 0;
 
