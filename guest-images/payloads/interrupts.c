@@ -7,6 +7,7 @@
 #define IOAPIC     0xfec00000u
 #define LOCAL_APIC 0xfee00000u
 #define APIC_SPURIOUS 0xf0
+#define PIC_PRIMARY        0x20
 #define PIC_PRIMARY_MASK   0x21
 #define PIC_SECONDARY_MASK 0xa1
 #define APIC_SOFTWARE_ENABLE 0x100
@@ -30,7 +31,7 @@ __asm__(".globl interrupt_entry\n"
         "    pop %rax\n"
         "    iretq\n");
 
-void interrupts_enable_line(unsigned gsi)
+static void set_gate(void)
 {
     uintptr_t entry = (uintptr_t)interrupt_entry;
     struct {
@@ -44,7 +45,23 @@ void interrupts_enable_line(unsigned gsi)
     idt[LINE_VECTOR].offset_middle = (uint16_t)(entry >> 16);
     idt[LINE_VECTOR].offset_high = 0;
     __asm__ volatile("lidt %0" : : "m"(pointer));
+}
 
+void interrupts_enable_pic_line(unsigned irq)
+{
+    set_gate();
+    out8(PIC_PRIMARY, 0x11); /* ICW1: edge, cascade, ICW4 follows */
+    out8(PIC_PRIMARY_MASK, (uint8_t)(LINE_VECTOR - irq));
+    out8(PIC_PRIMARY_MASK, 0x04); /* ICW3: a PIC on line 2 */
+    out8(PIC_PRIMARY_MASK, 0x03); /* ICW4: 8086, automatic end of interrupt */
+    out8(PIC_PRIMARY_MASK, (uint8_t)~(1u << irq));
+    out8(PIC_SECONDARY_MASK, 0xff);
+    __asm__ volatile("sti");
+}
+
+void interrupts_enable_line(unsigned gsi)
+{
+    set_gate();
     /* The PICs hang on the local APIC's LINT0, with the PIT on their first line: quiet. */
     out8(PIC_PRIMARY_MASK, 0xff);
     out8(PIC_SECONDARY_MASK, 0xff);

@@ -13,6 +13,12 @@
 /* How many interrupts have arrived on the line. Written by the handler. */
 extern volatile uint32_t interrupt_count;
 
+/*
+ * Let line `irq` of the primary PIC through, by way of the local APIC's LINT0 as it is after power-on, and switch
+ * interrupts on.
+ */
+void interrupts_enable_pic_line(unsigned irq);
+
 /* Route IOAPIC pin `gsi` here, edge-triggered, and switch interrupts on. */
 void interrupts_enable_line(unsigned gsi);
 

@@ -253,7 +253,7 @@ int kvm_create(int device_fd, struct kvm **ret_kvm, struct error *err)
     if (!kvm)
         return error_set(err, -ENOMEM, "out of memory");
     kvm->hypervisor.ops = &hypervisor_ops;
-    kvm->device_fd = -1;
+    kvm->device_fd = device_fd;
     for (unsigned i = 0; i < KVM_IRQ_LINE_COUNT; i++)
         kvm->lines[i].irqfd = -1;
 
@@ -272,11 +272,11 @@ int kvm_create(int device_fd, struct kvm **ret_kvm, struct error *err)
     result = create_interrupt_controllers(kvm, err);
     if (result < 0)
         goto fail;
-    kvm->device_fd = device_fd;
     *ret_kvm = kvm;
     return 0;
 
 fail:
+    kvm->device_fd = -1; /* still the caller's */
     destroy(&kvm->hypervisor);
     return result;
 }
