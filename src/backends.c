@@ -16,7 +16,8 @@ static struct loop *loop_of(const struct backend_provider *provider)
 static int open_disk(const struct backend_provider *provider, const struct disk_options *options,
                      struct block_backend **ret_backend, struct error *err)
 {
-    /* Write-through is the device's business, which may change it while it runs (virtio 1.2, 5.2.5: writeback). */
+    /* Write-through is the device's business, which may change it while it runs (virtio 1.2, 5.2.5:
+     * writeback). */
     struct block_file_options file = {
         .path = options->path,
         .read_only = options->read_only,
@@ -33,7 +34,8 @@ static int open_entropy(const struct backend_provider *provider, struct entropy_
     return entropy_file_open(loop_of(provider), "/dev/urandom", ret_backend, err);
 }
 
-static const struct backend_provider_ops provider_ops = { .open_disk = open_disk, .open_entropy = open_entropy };
+static const struct backend_provider_ops provider_ops = { .open_disk = open_disk,
+                                                          .open_entropy = open_entropy };
 
 struct loop_backends loop_backends_make(struct loop *loop)
 {

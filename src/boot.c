@@ -2,10 +2,10 @@
 /*
  * boot.c - see boot.h.
  *
- * How the guest learns of its devices. ACPI tables are always there. When the user's words switch ACPI off, one
- * of two older ways takes over, never both (each would register every device once more): the device tree, if the
- * kernel is entered by the 64-bit protocol (PVH has no way to hand one over) and was built with CONFIG_OF; else
- * virtio_mmio.device= words. Whether it was is read off the kernel's own strings.
+ * How the guest learns of its devices. ACPI tables are always there. When the user's words switch ACPI off,
+ * one of two older ways takes over, never both (each would register every device once more): the device tree,
+ * if the kernel is entered by the 64-bit protocol (PVH has no way to hand one over) and was built with
+ * CONFIG_OF; else virtio_mmio.device= words. Whether it was is read off the kernel's own strings.
  */
 #include "boot.h"
 
@@ -177,7 +177,8 @@ static struct machine_info describe(const struct run_options *options, const str
 }
 
 /* Does the kernel in guest RAM contain this string? */
-static bool kernel_contains(const struct guest_memory *memory, const struct x86_kernel *kernel, const char *string)
+static bool kernel_contains(const struct guest_memory *memory, const struct x86_kernel *kernel,
+                            const char *string)
 {
     uint64_t size = kernel->end - kernel->start;
     const void *bytes = guest_memory_range(memory, kernel->start, size);
@@ -198,7 +199,8 @@ static int compose_command_line(const struct run_options *options, const char *d
     return 0;
 }
 
-/* The tree at the very end of RAM below the hole, above any initrd, so outside whatever the kernel unpacks into. */
+/* The tree at the very end of RAM below the hole, above any initrd, so outside whatever the kernel unpacks
+ * into. */
 static int write_device_tree(const struct machine_info *machine, const struct guest_memory *memory,
                              uint64_t *ret_reserved, struct x86_boot *boot, struct error *err)
 {
@@ -221,8 +223,8 @@ static int write_device_tree(const struct machine_info *machine, const struct gu
     return 0;
 }
 
-static int write_acpi(const struct machine_info *machine, const struct guest_memory *memory, uint64_t *ret_rsdp,
-                      struct error *err)
+static int write_acpi(const struct machine_info *machine, const struct guest_memory *memory,
+                      uint64_t *ret_rsdp, struct error *err)
 {
     struct acpi_tables tables;
     int result = acpi_tables_build(machine, &tables);
@@ -235,8 +237,8 @@ static int write_acpi(const struct machine_info *machine, const struct guest_mem
     return result < 0 ? error_set(err, result, "cannot write the ACPI tables: %s", strerror(-result)) : 0;
 }
 
-int boot_load(const struct run_options *options, const struct machine_plan *plan, const struct guest_memory *memory,
-              struct x86_boot_state *state, struct error *err)
+int boot_load(const struct run_options *options, const struct machine_plan *plan,
+              const struct guest_memory *memory, struct x86_boot_state *state, struct error *err)
 {
     struct machine_info machine = describe(options, plan, memory);
     bool without_acpi = has_word(options->append, "acpi=off");
@@ -259,7 +261,8 @@ int boot_load(const struct run_options *options, const struct machine_plan *plan
     if (result < 0)
         return result;
     if (without_acpi) {
-        bool tree = kernel.protocol == BOOT_PROTOCOL_LINUX64 && kernel_contains(memory, &kernel, "intel,ce4100-ioapic");
+        bool tree = kernel.protocol == BOOT_PROTOCOL_LINUX64 &&
+                    kernel_contains(memory, &kernel, "intel,ce4100-ioapic");
 
         if (tree)
             result = write_device_tree(&machine, memory, &reserved_top, &boot, err);
@@ -268,8 +271,9 @@ int boot_load(const struct run_options *options, const struct machine_plan *plan
         if (result < 0)
             return result;
         if (!tree && plan->virtio_count && !kernel_contains(memory, &kernel, "virtio_mmio.device"))
-            log_warning("acpi=off leaves this kernel without its virtio devices: it was built with neither CONFIG_OF nor "
-                        "CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES (a module may still bring the latter)");
+            log_warning(
+                "acpi=off leaves this kernel without its virtio devices: it was built with neither CONFIG_OF nor "
+                "CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES (a module may still bring the latter)");
         log_info("devices are described by %s", tree ? "a device tree" : "virtio_mmio.device= words");
     }
     if (options->initrd) {
@@ -322,7 +326,8 @@ int boot_dump(const struct run_options *options, const struct machine_plan *plan
         struct acpi_tables tables;
 
         if (mkdir(options->dump_acpi, 0777) < 0 && errno != EEXIST)
-            return error_set(err, -errno, "cannot make the folder %s: %s", options->dump_acpi, strerror(errno));
+            return error_set(err, -errno, "cannot make the folder %s: %s", options->dump_acpi,
+                             strerror(errno));
         result = acpi_tables_build(&machine, &tables);
         if (result < 0)
             return error_set(err, result, "cannot make the ACPI tables: %s", strerror(-result));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * boot.h - from files to a machine that can take its first step: kernel, initrd, firmware tables and command line
- * into guest RAM, in the one order in which each knows where the others lie.
+ * boot.h - from files to a machine that can take its first step: kernel, initrd, firmware tables and command
+ * line into guest RAM, in the one order in which each knows where the others lie.
  */
 #ifndef RINGLET_BOOT_H
 #define RINGLET_BOOT_H
@@ -13,8 +13,8 @@ struct run_options;
 struct x86_boot_state;
 
 /* *state comes with the reset state's special registers in it. 0 or -errno with *err. */
-int boot_load(const struct run_options *options, const struct machine_plan *plan, const struct guest_memory *memory,
-              struct x86_boot_state *state, struct error *err);
+int boot_load(const struct run_options *options, const struct machine_plan *plan,
+              const struct guest_memory *memory, struct x86_boot_state *state, struct error *err);
 
 /* --dump-dtb and --dump-acpi: write the description of the machine. 0 or -errno with *err. */
 int boot_dump(const struct run_options *options, const struct machine_plan *plan, struct error *err);

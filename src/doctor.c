@@ -2,9 +2,9 @@
 /*
  * doctor.c - see doctor.h.
  *
- * Each finding is one line: a verdict, the thing, what it is for or what was found; a missing thing has its mend on
- * the next line. Nothing is guessed from CPU flags: every verdict comes from asking the kernel, and the last two
- * from running guests.
+ * Each finding is one line: a verdict, the thing, what it is for or what was found; a missing thing has its
+ * mend on the next line. Nothing is guessed from CPU flags: every verdict comes from asking the kernel, and
+ * the last two from running guests.
  */
 #include "doctor.h"
 
@@ -107,8 +107,9 @@ static void examine_io_uring(struct report *report)
     heading(report, "I/O");
     if (result < 0) {
         finding(report, VERDICT_NOTE, "io_uring", "%s; disks work with --io-engine threads", err.text);
-        mend(report, result == -ENOSYS ? "a kernel from 5.11 on"
-                                       : "sysctl kernel.io_uring_disabled=0, or a container profile that allows it");
+        mend(report, result == -ENOSYS
+                         ? "a kernel from 5.11 on"
+                         : "sysctl kernel.io_uring_disabled=0, or a container profile that allows it");
         return;
     }
     finding(report, VERDICT_OK, "io_uring", "can be set up");
@@ -128,13 +129,15 @@ static void examine_tap(struct report *report)
     heading(report, "Network");
     if (fd < 0) {
         finding(report, VERDICT_NOTE, "/dev/net/tun", "%s", strerror(errno));
-        mend(report, errno == ENOENT ? "modprobe tun" : "access to /dev/net/tun; no device of today's needs it");
+        mend(report,
+             errno == ENOENT ? "modprobe tun" : "access to /dev/net/tun; no device of today's needs it");
         return;
     }
     if (ioctl(fd, TUNGETFEATURES, &features) < 0)
         finding(report, VERDICT_NOTE, "/dev/net/tun", "does not say what it can do: %s", strerror(errno));
     else
-        finding(report, VERDICT_OK, "/dev/net/tun", "taps%s%s", features & IFF_MULTI_QUEUE ? ", multi-queue" : "",
+        finding(report, VERDICT_OK, "/dev/net/tun", "taps%s%s",
+                features & IFF_MULTI_QUEUE ? ", multi-queue" : "",
                 features & IFF_VNET_HDR ? ", offloads" : "");
 }
 
@@ -161,7 +164,8 @@ static void examine_memory(struct report *report)
         finding(report, VERDICT_OK, "RAM", "%llu MiB, %llu MiB of it free",
                 (unsigned long long)((uint64_t)info.totalram * info.mem_unit / MIB),
                 (unsigned long long)((uint64_t)info.freeram * info.mem_unit / MIB));
-    if (read_line("/sys/kernel/mm/transparent_hugepage/enabled", line, sizeof(line)) && !strstr(line, "[never]")) {
+    if (read_line("/sys/kernel/mm/transparent_hugepage/enabled", line, sizeof(line)) &&
+        !strstr(line, "[never]")) {
         finding(report, VERDICT_OK, "transparent huge pages", "%s", line);
     } else {
         finding(report, VERDICT_NOTE, "transparent huge pages", "guests run, somewhat slower");
@@ -221,7 +225,8 @@ static void examine_guests(struct report *report)
 
     heading(report, "Guests");
     if (status != 42) {
-        finding(report, VERDICT_MISSING, "a small guest", "did not run to its end (status %d, not 42)", status);
+        finding(report, VERDICT_MISSING, "a small guest", "did not run to its end (status %d, not 42)",
+                status);
         mend(report, "what is missing above; then `ringlet run -v` says more");
         return;
     }
@@ -230,7 +235,8 @@ static void examine_guests(struct report *report)
     if (status == 0) {
         finding(report, VERDICT_OK, "Linux guests", "every instruction tried that Linux needs works");
     } else {
-        finding(report, VERDICT_NOTE, "Linux guests", "this KVM cannot execute all that Linux needs (status %d)", status);
+        finding(report, VERDICT_NOTE, "Linux guests",
+                "this KVM cannot execute all that Linux needs (status %d)", status);
         mend(report, "a host whose KVM uses hardware virtualization");
     }
 }
@@ -244,7 +250,7 @@ int doctor_run(FILE *to)
     examine_tap(&report);
     examine_memory(&report);
     examine_guests(&report);
-    fprintf(to, "\n%s\n", report.failed ? "ringlet run will not work here: see MISSING above."
-                                        : "ringlet run works here.");
+    fprintf(to, "\n%s\n",
+            report.failed ? "ringlet run will not work here: see MISSING above." : "ringlet run works here.");
     return report.failed ? EXIT_STATUS_FAILURE : 0;
 }

@@ -8,8 +8,8 @@
 #include <stdio.h>
 
 /*
- * Prints the report. Returns the exit status: 0 when `ringlet run` can run a guest here, EXIT_STATUS_FAILURE when
- * something that it cannot do without is missing.
+ * Prints the report. Returns the exit status: 0 when `ringlet run` can run a guest here, EXIT_STATUS_FAILURE
+ * when something that it cannot do without is missing.
  */
 int doctor_run(FILE *to);
 

@@ -61,13 +61,15 @@ static void print_option(FILE *to, int indent, const char *spelling, const char 
     print_wrapped(to, help, OPTION_COLUMN);
 }
 
-static void spell_option(char *to, size_t size, const char *name, char short_name, const char *metavar, bool keys)
+static void spell_option(char *to, size_t size, const char *name, char short_name, const char *metavar,
+                         bool keys)
 {
     char letter[8] = "    ";
 
     if (short_name)
         snprintf(letter, sizeof(letter), "-%c, ", short_name);
-    snprintf(to, size, "%s--%s%s%s%s", letter, name, metavar ? " " : "", metavar ? metavar : "", keys ? "[,...]" : "");
+    snprintf(to, size, "%s--%s%s%s%s", letter, name, metavar ? " " : "", metavar ? metavar : "",
+             keys ? "[,...]" : "");
 }
 
 /* "cache=writeback|writethrough|unsafe", "queues=N", "ro" */
@@ -167,9 +169,10 @@ void help_print_man_page(FILE *to)
     const struct exit_status_row *statuses = exit_status_rows(&status_count);
     char spelling[128];
 
-    fputs(".TH RINGLET 1 \"\" \"Ringlet\" \"User Commands\"\n.SH NAME\nringlet \\- boot one small virtual machine\n"
-          ".SH SYNOPSIS\n",
-          to);
+    fputs(
+        ".TH RINGLET 1 \"\" \"Ringlet\" \"User Commands\"\n.SH NAME\nringlet \\- boot one small virtual machine\n"
+        ".SH SYNOPSIS\n",
+        to);
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         fputs(i ? ".br\n.B ringlet " : ".B ringlet ", to);
         print_roff(to, commands[i].synopsis);

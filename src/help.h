@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * help.h - the texts a person reads: --help, --version, and ringlet(1), all written from the option table, the
- * device table and the table of exit statuses.
+ * help.h - the texts a person reads: --help, --version, and ringlet(1), all written from the option table,
+ * the device table and the table of exit statuses.
  */
 #ifndef RINGLET_HELP_H
 #define RINGLET_HELP_H
 
 #include <stdio.h>
 
-void help_print_usage(FILE *to);     /* `ringlet --help` */
-void help_print_run(FILE *to);       /* `ringlet run --help` */
-void help_print_man_page(FILE *to);  /* roff */
+void help_print_usage(FILE *to);    /* `ringlet --help` */
+void help_print_run(FILE *to);      /* `ringlet run --help` */
+void help_print_man_page(FILE *to); /* roff */
 
 #endif

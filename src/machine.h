@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * machine.h - the plan of a machine: which device sits at which address, on which interrupt line. Made from the
- * options alone, before anything is opened; the VM, the ACPI tables, the device tree and the command line all
- * follow it.
+ * machine.h - the plan of a machine: which device sits at which address, on which interrupt line. Made from
+ * the options alone, before anything is opened; the VM, the ACPI tables, the device tree and the command line
+ * all follow it.
  */
 #ifndef RINGLET_MACHINE_H
 #define RINGLET_MACHINE_H
@@ -12,7 +12,7 @@
 struct error;
 struct run_options;
 
-#define MACHINE_MAX_VIRTIO 16
+#define MACHINE_MAX_VIRTIO  16
 #define MACHINE_MAX_DEVICES (MACHINE_MAX_VIRTIO + 1)
 
 struct machine_plan {

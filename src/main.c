@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * main.c - the first word of the command line chooses what to do. Only this layer prints and ends the process.
+ * main.c - the first word of the command line chooses what to do. Only this layer prints and ends the
+ * process.
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "boot.h"
 #include "doctor.h"
 #include "exit_status.h"
 #include "help.h"
 #include "machine.h"
-#include "boot.h"
 #include "options.h"
 #include "ringlet/console.h"
 #include "ringlet/error.h"
@@ -87,9 +88,9 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    { "run", command_run },         { "doctor", command_doctor },   { "help", command_help }, { "--help", command_help },
-    { "-h", command_help },         { "version", command_version }, { "--version", command_version },
-    { "--man-page", command_man },
+    { "run", command_run },           { "doctor", command_doctor },  { "help", command_help },
+    { "--help", command_help },       { "-h", command_help },        { "version", command_version },
+    { "--version", command_version }, { "--man-page", command_man },
 };
 
 int main(int argc, char **argv)
@@ -108,6 +109,7 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
     }
-    error_set(&err, -1, "unknown command '%s'; it is `ringlet run --kernel FILE`, or see `ringlet --help`", argv[1]);
+    error_set(&err, -1, "unknown command '%s'; it is `ringlet run --kernel FILE`, or see `ringlet --help`",
+              argv[1]);
     return fail(&err);
 }

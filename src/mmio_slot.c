@@ -2,9 +2,9 @@
 /*
  * mmio_slot.c - see mmio_slot.h.
  *
- * A doorbell is an eventfd with one read on the loop at all times: the guest's write to QueueNotify signals it
- * (KVM's ioeventfd, without an exit), the read completes with the device's lock held, the queue is worked, and
- * the read starts again. Where KVM has no ioeventfds the write arrives at the transport, which writes the
+ * A doorbell is an eventfd with one read on the loop at all times: the guest's write to QueueNotify signals
+ * it (KVM's ioeventfd, without an exit), the read completes with the device's lock held, the queue is worked,
+ * and the read starts again. Where KVM has no ioeventfds the write arrives at the transport, which writes the
  * eventfd itself; so queues are always worked on the loop thread.
  */
 #include "mmio_slot.h"
@@ -47,8 +47,8 @@ struct mmio_slot {
 
 static void listen(struct doorbell *doorbell)
 {
-    loop_read(doorbell->slot->loop, &doorbell->op, doorbell->eventfd, &doorbell->rings, sizeof(doorbell->rings),
-              LOOP_NO_OFFSET);
+    loop_read(doorbell->slot->loop, &doorbell->op, doorbell->eventfd, &doorbell->rings,
+              sizeof(doorbell->rings), LOOP_NO_OFFSET);
 }
 
 static void doorbell_rang(struct loop_op *op, int res)
@@ -74,7 +74,8 @@ static void ring(void *opaque, unsigned queue_index)
 
 static const struct doorbell_ops doorbell_ops = { .ring = ring };
 
-static int create_doorbells(struct mmio_slot *slot, uint64_t base, struct hypervisor *hypervisor, struct error *err)
+static int create_doorbells(struct mmio_slot *slot, uint64_t base, struct hypervisor *hypervisor,
+                            struct error *err)
 {
     for (unsigned i = 0; i < slot->doorbell_count; i++) {
         struct doorbell *doorbell = &slot->doorbells[i];
@@ -86,16 +87,19 @@ static int create_doorbells(struct mmio_slot *slot, uint64_t base, struct hyperv
         doorbell->op.client = &slot->device->client;
         doorbell->eventfd = eventfd(0, EFD_CLOEXEC);
         if (doorbell->eventfd < 0)
-            return error_set(err, -errno, "cannot create an eventfd for %s: %s", slot->device->name, strerror(errno));
+            return error_set(err, -errno, "cannot create an eventfd for %s: %s", slot->device->name,
+                             strerror(errno));
         result = hypervisor->ops->bind_doorbell(hypervisor, base + QUEUE_NOTIFY_OFFSET, i, doorbell->eventfd);
         if (result < 0 && result != -ENOSYS)
-            return error_set(err, result, "KVM refuses a doorbell for %s: %s", slot->device->name, strerror(-result));
+            return error_set(err, result, "KVM refuses a doorbell for %s: %s", slot->device->name,
+                             strerror(-result));
     }
     return 0;
 }
 
-int mmio_slot_create(struct virtio_device *device, const struct device_info *where, struct hypervisor *hypervisor,
-                     struct bus *mmio, struct loop *loop, struct mmio_slot **ret_slot, struct error *err)
+int mmio_slot_create(struct virtio_device *device, const struct device_info *where,
+                     struct hypervisor *hypervisor, struct bus *mmio, struct loop *loop,
+                     struct mmio_slot **ret_slot, struct error *err)
 {
     struct mmio_slot *slot = calloc(1, sizeof(*slot) + device->queue_count * sizeof(slot->doorbells[0]));
     struct bus_region region;

@@ -17,8 +17,9 @@ struct mmio_slot;
 struct virtio_device;
 
 /* Takes over `device` when it succeeds; borrows the rest. 0 or -errno with *err. */
-int mmio_slot_create(struct virtio_device *device, const struct device_info *where, struct hypervisor *hypervisor,
-                     struct bus *mmio, struct loop *loop, struct mmio_slot **ret_slot, struct error *err);
+int mmio_slot_create(struct virtio_device *device, const struct device_info *where,
+                     struct hypervisor *hypervisor, struct bus *mmio, struct loop *loop,
+                     struct mmio_slot **ret_slot, struct error *err);
 
 /* Begin to listen to the doorbells. Before the loop runs. */
 void mmio_slot_start(struct mmio_slot *slot);

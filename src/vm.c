@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vm.c - the machine, whole: vm_build() lists every part in the order it is made, vm_destroy() takes them apart in
- * reverse. Nothing below src/ ever sees struct vm.
+ * vm.c - the machine, whole: vm_build() lists every part in the order it is made, vm_destroy() takes them
+ * apart in reverse. Nothing below src/ ever sees struct vm.
  *
  * Threads: this thread becomes the loop's; one more per vCPU.
  */
@@ -128,7 +128,9 @@ static int add_region(struct bus *bus, struct bus_region region, struct error *e
 {
     int result = bus_add(bus, &region);
 
-    return result < 0 ? error_set(err, result, "no room on the bus for %s: %s", region.name, strerror(-result)) : 0;
+    return result < 0
+               ? error_set(err, result, "no room on the bus for %s: %s", region.name, strerror(-result))
+               : 0;
 }
 
 /* What stands at fixed ports: the serial port, and the registers that end the machine. */
@@ -161,15 +163,16 @@ static int create_devices(struct vm *vm, struct error *err)
 {
     for (unsigned i = 0; i < vm->plan.virtio_count; i++) {
         const struct device_request *request = &vm->options->devices[i];
-        struct device_environment environment = {
-            .name = request->name, .memory = vm->memory, .backends = &vm->backends.provider
-        };
+        struct device_environment environment = { .name = request->name,
+                                                  .memory = vm->memory,
+                                                  .backends = &vm->backends.provider };
         struct virtio_device *device;
         int result = request->type->create(&request->argument, &environment, &device, err);
 
         if (result < 0)
             return result;
-        result = mmio_slot_create(device, &vm->plan.devices[i], vm->hypervisor, vm->mmio, vm->loop, &vm->slots[i], err);
+        result = mmio_slot_create(device, &vm->plan.devices[i], vm->hypervisor, vm->mmio, vm->loop,
+                                  &vm->slots[i], err);
         if (result < 0) {
             virtio_device_destroy(device);
             return result;
@@ -179,7 +182,8 @@ static int create_devices(struct vm *vm, struct error *err)
     return 0;
 }
 
-static int create_vcpu(struct vm *vm, unsigned index, struct kvm_cpuid2 *cpuid, unsigned capacity, struct error *err)
+static int create_vcpu(struct vm *vm, unsigned index, struct kvm_cpuid2 *cpuid, unsigned capacity,
+                       struct error *err)
 {
     struct vcpu_config config = {
         .index = index,
@@ -189,9 +193,9 @@ static int create_vcpu(struct vm *vm, unsigned index, struct kvm_cpuid2 *cpuid, 
         .exited = vm_end_vcpu_exited,
         .argument = &vm->end,
     };
-    struct x86_cpuid_config cpuid_config = {
-        .cpu_index = index, .cpu_count = vm->options->cpus, .tsc_deadline = kvm_has_tsc_deadline(vm->kvm)
-    };
+    struct x86_cpuid_config cpuid_config = { .cpu_index = index,
+                                             .cpu_count = vm->options->cpus,
+                                             .tsc_deadline = kvm_has_tsc_deadline(vm->kvm) };
     int result = vcpu_create(vm->kvm, &config, &vm->vcpus[index], err);
 
     if (result < 0)
@@ -212,8 +216,8 @@ static int create_vcpus(struct vm *vm, struct error *err)
     int result;
 
     if (vm->options->cpus > kvm_max_vcpus(vm->kvm))
-        return error_set(err, -EINVAL, "--cpus %u is more than this host's KVM allows (%u)", vm->options->cpus,
-                         kvm_max_vcpus(vm->kvm));
+        return error_set(err, -EINVAL, "--cpus %u is more than this host's KVM allows (%u)",
+                         vm->options->cpus, kvm_max_vcpus(vm->kvm));
     result = kvm_supported_cpuid(vm->kvm, &cpuid, &capacity);
     if (result < 0)
         return error_set(err, result, "KVM does not say which CPUID it supports: %s", strerror(-result));
@@ -239,7 +243,8 @@ static int load_guest(struct vm *vm, struct error *err)
     if (result < 0)
         return result;
     result = vcpu_set_registers(vm->vcpus[0], &state.regs, &state.sregs);
-    return result < 0 ? error_set(err, result, "KVM refuses the boot CPU's registers: %s", strerror(-result)) : 0;
+    return result < 0 ? error_set(err, result, "KVM refuses the boot CPU's registers: %s", strerror(-result))
+                      : 0;
 }
 
 static int vm_build(struct vm *vm, struct error *err)
@@ -251,9 +256,7 @@ static int vm_build(struct vm *vm, struct error *err)
         { create_memory },     /* devices reach into it */
         { create_hypervisor }, /* memory, doorbells and lines are bound to it */
         { open_console },      /* the serial port writes to it */
-        { create_board },
-        { create_devices },
-        { create_vcpus },
+        { create_board },      { create_devices }, { create_vcpus },
         { load_guest }, /* last: everything it describes exists, and a mistake before cost no unpacking */
     };
     int result = machine_plan_make(vm->options, &vm->plan, err);

@@ -9,8 +9,8 @@ struct error;
 struct run_options;
 
 /*
- * Build the machine, run it to its end, take it apart. Returns the process's exit status (exit_status.h), or a
- * -errno with *err when it could not be built.
+ * Build the machine, run it to its end, take it apart. Returns the process's exit status (exit_status.h), or
+ * a -errno with *err when it could not be built.
  */
 int vm_run(const struct run_options *options, struct error *err);
 

@@ -23,13 +23,13 @@
 
 #define SECOND UINT64_C(1000000000)
 
-#define END_DEADLINE   (10 * SECOND)       /* from the request to nothing in flight */
-#define SETTLE_PERIOD  (SECOND / 1000)     /* how often quiet is looked for; requests end within a disk's time */
+#define END_DEADLINE  (10 * SECOND)   /* from the request to nothing in flight */
+#define SETTLE_PERIOD (SECOND / 1000) /* how often quiet is looked for; requests end within a disk's time */
 
-static_assert(sizeof(struct signalfd_siginfo) == sizeof(((struct vm_end *)0)->signal_info), "room for one signal");
+static_assert(sizeof(struct signalfd_siginfo) == sizeof(((struct vm_end *)0)->signal_info),
+              "room for one signal");
 
 static const int ending_signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
-
 
 static void request(struct stop_sink *sink, enum stop_reason reason, int value)
 {
@@ -131,7 +131,8 @@ void vm_end_vcpu_exited(void *argument)
 
 static void read_signal(struct vm_end *end)
 {
-    loop_read(end->loop, &end->signal_op, end->signal_fd, end->signal_info, sizeof(end->signal_info), LOOP_NO_OFFSET);
+    loop_read(end->loop, &end->signal_op, end->signal_fd, end->signal_info, sizeof(end->signal_info),
+              LOOP_NO_OFFSET);
 }
 
 static void signal_arrived(struct loop_op *op, int res)

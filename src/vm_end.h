@@ -4,9 +4,9 @@
  *
  *   running --request--> stopping CPUs --all out--> draining --console written, devices quiet--> loop stops
  *
- * The request may come from any thread (a guest's register, KVM's error, a signal, the timeout); everything after
- * it happens on the loop thread. A second signal, or ten seconds without arriving, ends the process on the spot
- * with the same status, the terminal restored.
+ * The request may come from any thread (a guest's register, KVM's error, a signal, the timeout); everything
+ * after it happens on the loop thread. A second signal, or ten seconds without arriving, ends the process on
+ * the spot with the same status, the terminal restored.
  */
 #ifndef RINGLET_VM_END_H
 #define RINGLET_VM_END_H
@@ -50,8 +50,9 @@ struct vm_end {
 
 /*
  * Block the signals that end a VM (SIGINT, SIGTERM, SIGHUP, SIGQUIT, but none that was ignored when we were
- * started) and SIGCONT, after which the terminal is made raw again, in this thread and those it will start, and ignore SIGPIPE and SIGXFSZ, whose writes then fail as
- * writes. Before any other thread exists. 0 or -errno with *err.
+ * started) and SIGCONT, after which the terminal is made raw again, in this thread and those it will start,
+ * and ignore SIGPIPE and SIGXFSZ, whose writes then fail as writes. Before any other thread exists. 0 or
+ * -errno with *err.
  */
 int vm_end_init(struct vm_end *end, struct error *err);
 void vm_end_finish(struct vm_end *end);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * blk.c - a virtio-blk driver in a page, on the first virtio-mmio window: negotiates, writes a pattern into 64
- * sectors with one request each, all in flight at once, flushes, reads them back and compares, sleeping for the
- * interrupt each time. Status 0, or the number of the step that failed. The disk starts with a sector of 'R's,
- * which is checked first.
+ * blk.c - a virtio-blk driver in a page, on the first virtio-mmio window: negotiates, writes a pattern into
+ * 64 sectors with one request each, all in flight at once, flushes, reads them back and compares, sleeping
+ * for the interrupt each time. Status 0, or the number of the step that failed. The disk starts with a sector
+ * of 'R's, which is checked first.
  */
 #include "interrupts.h"
 #include "payload.h"
@@ -12,10 +12,24 @@
 #define GSI    5
 
 enum {
-    MAGIC = 0x00, VERSION = 0x04, DEVICE_ID = 0x08, DEVICE_FEATURES = 0x10, DEVICE_FEATURES_SEL = 0x14,
-    DRIVER_FEATURES = 0x20, DRIVER_FEATURES_SEL = 0x24, QUEUE_SEL = 0x30, QUEUE_NUM_MAX = 0x34, QUEUE_NUM = 0x38,
-    QUEUE_READY = 0x44, QUEUE_NOTIFY = 0x50, INTERRUPT_STATUS = 0x60, INTERRUPT_ACK = 0x64, STATUS = 0x70,
-    QUEUE_DESC = 0x80, QUEUE_DRIVER = 0x90, QUEUE_DEVICE = 0xa0,
+    MAGIC = 0x00,
+    VERSION = 0x04,
+    DEVICE_ID = 0x08,
+    DEVICE_FEATURES = 0x10,
+    DEVICE_FEATURES_SEL = 0x14,
+    DRIVER_FEATURES = 0x20,
+    DRIVER_FEATURES_SEL = 0x24,
+    QUEUE_SEL = 0x30,
+    QUEUE_NUM_MAX = 0x34,
+    QUEUE_NUM = 0x38,
+    QUEUE_READY = 0x44,
+    QUEUE_NOTIFY = 0x50,
+    INTERRUPT_STATUS = 0x60,
+    INTERRUPT_ACK = 0x64,
+    STATUS = 0x70,
+    QUEUE_DESC = 0x80,
+    QUEUE_DRIVER = 0x90,
+    QUEUE_DEVICE = 0xa0,
 };
 
 #define QUEUE_SIZE 256
@@ -25,14 +39,25 @@ enum {
 enum { T_IN = 0, T_OUT = 1, T_FLUSH = 4 };
 enum { F_NEXT = 1, F_WRITE = 2 };
 
-struct descriptor { uint64_t address; uint32_t length; uint16_t flags, next; };
-struct header { uint32_t type, reserved; uint64_t sector; };
+struct descriptor {
+    uint64_t address;
+    uint32_t length;
+    uint16_t flags, next;
+};
+struct header {
+    uint32_t type, reserved;
+    uint64_t sector;
+};
 
 static struct descriptor desc[QUEUE_SIZE] __attribute__((aligned(4096)));
-static struct { uint16_t flags, idx, ring[QUEUE_SIZE], used_event; } avail __attribute__((aligned(4096)));
+static struct {
+    uint16_t flags, idx, ring[QUEUE_SIZE], used_event;
+} avail __attribute__((aligned(4096)));
 static volatile struct {
     uint16_t flags, idx;
-    struct { uint32_t id, length; } ring[QUEUE_SIZE];
+    struct {
+        uint32_t id, length;
+    } ring[QUEUE_SIZE];
     uint16_t avail_event;
 } used __attribute__((aligned(4096)));
 static struct header headers[REQUESTS];
@@ -55,7 +80,8 @@ static void set_up_queue(void)
     mmio_write32(WINDOW + QUEUE_READY, 1);
 }
 
-/* One request of `type` for each of `count` sectors from `first` on; waits for all. 0 when every status is OK. */
+/* One request of `type` for each of `count` sectors from `first` on; waits for all. 0 when every status is
+ * OK. */
 static int transfer(uint32_t type, unsigned count, uint64_t first)
 {
     uint16_t target = (uint16_t)(avail.idx + count);
@@ -66,15 +92,20 @@ static int transfer(uint32_t type, unsigned count, uint64_t first)
         headers[i].type = type;
         headers[i].sector = first + i;
         statuses[i] = 0xff;
-        d[0] = (struct descriptor){ (uintptr_t)&headers[i], sizeof(headers[i]), F_NEXT, (uint16_t)(i * 3 + 1) };
-        d[1] = (struct descriptor){ (uintptr_t)data[i], SECTOR, (uint16_t)(F_NEXT | (type == T_IN ? F_WRITE : 0)),
-                                    (uint16_t)(i * 3 + 2) };
+        d[0] =
+            (struct descriptor){ (uintptr_t)&headers[i], sizeof(headers[i]), F_NEXT, (uint16_t)(i * 3 + 1) };
+        d[1] =
+            (struct descriptor){ (uintptr_t)data[i], SECTOR,
+                                 (uint16_t)(F_NEXT | (type == T_IN ? F_WRITE : 0)), (uint16_t)(i * 3 + 2) };
         d[2] = (struct descriptor){ (uintptr_t)&statuses[i], 1, F_WRITE, 0 };
         if (type == T_FLUSH)
             d[0].next = (uint16_t)(i * 3 + 2);
         avail.ring[(avail.idx + i) % QUEUE_SIZE] = (uint16_t)(i * 3);
     }
-    __asm__ volatile("" : : : "memory"); /* stores stay in order on x86: the compiler must only not swap them */
+    __asm__ volatile(""
+                     :
+                     :
+                     : "memory"); /* stores stay in order on x86: the compiler must only not swap them */
     avail.idx = target;
     mmio_write32(WINDOW + QUEUE_NOTIFY, 0);
     while (used.idx != target) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * flood.c - 256 KiB of known text, then power-off at once: at its end nothing may be lost, and a reader that does
- * not read must not stop the guest for ever.
+ * flood.c - 256 KiB of known text, then power-off at once: at its end nothing may be lost, and a reader that
+ * does not read must not stop the guest for ever.
  */
 #include "payload.h"
 

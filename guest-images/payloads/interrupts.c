@@ -4,12 +4,12 @@
 
 #include "payload.h"
 
-#define IOAPIC     0xfec00000u
-#define LOCAL_APIC 0xfee00000u
-#define APIC_SPURIOUS 0xf0
-#define PIC_PRIMARY        0x20
-#define PIC_PRIMARY_MASK   0x21
-#define PIC_SECONDARY_MASK 0xa1
+#define IOAPIC               0xfec00000u
+#define LOCAL_APIC           0xfee00000u
+#define APIC_SPURIOUS        0xf0
+#define PIC_PRIMARY          0x20
+#define PIC_PRIMARY_MASK     0x21
+#define PIC_SECONDARY_MASK   0xa1
 #define APIC_SOFTWARE_ENABLE 0x100
 
 struct gate {
@@ -54,7 +54,7 @@ void interrupts_enable_pic_line(unsigned irq)
     out8(PIC_PRIMARY_MASK, (uint8_t)(LINE_VECTOR - irq));
     out8(PIC_PRIMARY_MASK, 0x04); /* ICW3: a PIC on line 2 */
     out8(PIC_PRIMARY_MASK, 0x03); /* ICW4: 8086, automatic end of interrupt */
-    out8(PIC_PRIMARY_MASK, (uint8_t)~(1u << irq));
+    out8(PIC_PRIMARY_MASK, (uint8_t) ~(1u << irq));
     out8(PIC_SECONDARY_MASK, 0xff);
     __asm__ volatile("sti");
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * interrupts.h - just enough interrupt handling for a payload: an IDT, the local APIC, and edge-triggered lines
- * routed through the IOAPIC to handlers that count.
+ * interrupts.h - just enough interrupt handling for a payload: an IDT, the local APIC, and edge-triggered
+ * lines routed through the IOAPIC to handlers that count.
  */
 #ifndef RINGLET_PAYLOAD_INTERRUPTS_H
 #define RINGLET_PAYLOAD_INTERRUPTS_H
@@ -14,8 +14,8 @@
 extern volatile uint32_t interrupt_count;
 
 /*
- * Let line `irq` of the primary PIC through, by way of the local APIC's LINT0 as it is after power-on, and switch
- * interrupts on.
+ * Let line `irq` of the primary PIC through, by way of the local APIC's LINT0 as it is after power-on, and
+ * switch interrupts on.
  */
 void interrupts_enable_pic_line(unsigned irq);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pit.c - has the PIT tick at 100 Hz and sleeps through five ticks that come by the PIC, as a kernel does that has
- * neither ACPI nor MP tables to tell it of an IOAPIC.
+ * pit.c - has the PIT tick at 100 Hz and sleeps through five ticks that come by the PIC, as a kernel does
+ * that has neither ACPI nor MP tables to tell it of an IOAPIC.
  */
 #include "interrupts.h"
 #include "payload.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* poweroff.c - switches the machine off as ACPI says: SLP_EN with S5's sleep type in the sleep control register. */
+/* poweroff.c - switches the machine off as ACPI says: SLP_EN with S5's sleep type in the sleep control
+ * register. */
 #include "payload.h"
 
 #define SLP_EN     0x20

@@ -5,9 +5,9 @@
  * The device owns the request and its iovecs; both stay until done(). The backend finishes each request
  * exactly once, never from inside submit(), with 0 or -errno: short transfers are the backend's to carry on
  * (a read that hits the end of the file early is -EIO), so the device never sees one. Requests in flight
- * together may be done in any order. done() may submit the same request again, for the next of several ranges, so a
- * backend lets go of it before it calls. -EOPNOTSUPP says that the storage cannot do this op at all: the driver is
- * told so, and falls back on others.
+ * together may be done in any order. done() may submit the same request again, for the next of several
+ * ranges, so a backend lets go of it before it calls. -EOPNOTSUPP says that the storage cannot do this op at
+ * all: the driver is told so, and falls back on others.
  *
  * Threads: attach() while the VM is built; submit() on the loop thread with the client's lock held; done() is
  * called on the loop thread with that lock held.

@@ -29,9 +29,9 @@ struct entropy_request {
 };
 
 struct entropy_backend_ops {
-    void (*attach)(struct entropy_backend *backend, struct io_client *client);             /* required */
-    void (*submit)(struct entropy_backend *backend, struct entropy_request *request);      /* required */
-    void (*destroy)(struct entropy_backend *backend);                                      /* required */
+    void (*attach)(struct entropy_backend *backend, struct io_client *client);        /* required */
+    void (*submit)(struct entropy_backend *backend, struct entropy_request *request); /* required */
+    void (*destroy)(struct entropy_backend *backend);                                 /* required */
 };
 
 struct entropy_backend {

@@ -54,8 +54,8 @@ void *guest_memory_range(const struct guest_memory *memory, uint64_t address, ui
  * Describe [address, address + length) as vectors, in order, across adjoining mappings. Returns how many,
  * -EFAULT if any byte is not RAM or length is 0, -E2BIG if `max` does not suffice.
  */
-int guest_memory_iovec(const struct guest_memory *memory, uint64_t address, uint64_t length, struct iovec *iov,
-                       unsigned max);
+int guest_memory_iovec(const struct guest_memory *memory, uint64_t address, uint64_t length,
+                       struct iovec *iov, unsigned max);
 
 /* Copy, across mappings. 0, or -EFAULT with nothing copied. Length 0 succeeds. */
 int guest_memory_read(const struct guest_memory *memory, uint64_t address, void *to, size_t length);

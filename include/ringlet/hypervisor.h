@@ -20,8 +20,8 @@ struct hypervisor_ops {
     /* required: an edge-triggered line; owned by the hypervisor, lives until destroy */
     int (*create_irq_line)(struct hypervisor *hypervisor, uint32_t gsi, struct irq_line **ret_line);
     /*
-     * required: a 4-byte write of `value` to MMIO `address` signals `eventfd` and does not exit. -ENOSYS where
-     * that is not to be had: the write then arrives on the bus as any other.
+     * required: a 4-byte write of `value` to MMIO `address` signals `eventfd` and does not exit. -ENOSYS
+     * where that is not to be had: the write then arrives on the bus as any other.
      */
     int (*bind_doorbell)(struct hypervisor *hypervisor, uint64_t address, uint32_t value, int eventfd);
     /* required */

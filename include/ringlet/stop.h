@@ -24,7 +24,8 @@ enum stop_reason {
 struct stop_sink;
 
 struct stop_sink_ops {
-    void (*request)(struct stop_sink *sink, enum stop_reason reason, int value); /* any thread; never blocks */
+    void (*request)(struct stop_sink *sink, enum stop_reason reason,
+                    int value); /* any thread; never blocks */
 };
 
 /* Embedded by whoever ends the machine (src/vm.c; a recorder in tests). */

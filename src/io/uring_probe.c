@@ -12,7 +12,10 @@
 #include "ringlet/error.h"
 #include "ringlet/util.h"
 
-#define ROW(opcode, purpose) { opcode, #opcode, purpose }
+#define ROW(opcode, purpose)                                                                                 \
+    {                                                                                                        \
+        opcode, #opcode, purpose                                                                             \
+    }
 
 static const struct {
     int opcode;

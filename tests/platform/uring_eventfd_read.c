@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * uring_eventfd_read.c - doorbells: a read of a blocking eventfd waits, empties the counter and completes once
- * however often it was rung; cancelling one gives -ECANCELED.
+ * uring_eventfd_read.c - doorbells: a read of a blocking eventfd waits, empties the counter and completes
+ * once however often it was rung; cancelling one gives -ECANCELED.
  */
 #include <sys/eventfd.h>
 #include <unistd.h>

@@ -20,17 +20,17 @@
 #define LAYOUT_HIGH_RAM_START UINT64_C(0x100000)
 
 /* --- boot structures, all below LAYOUT_LOW_RAM_END --- */
-#define LAYOUT_GDT            UINT64_C(0x6000)
-#define LAYOUT_START_INFO     UINT64_C(0x6800) /* PVH: hvm_start_info, module list, memory map: up to 0x7000 */
-#define LAYOUT_BOOT_PARAMS    UINT64_C(0x7000) /* the "zero page", 4 KiB */
-#define LAYOUT_PAGE_TABLES    UINT64_C(0x9000) /* PML4, PDPT, four page directories: 6 pages */
-#define LAYOUT_BOOT_STACK     UINT64_C(0x10000) /* grows down */
-#define LAYOUT_COMMAND_LINE   UINT64_C(0x20000)
+#define LAYOUT_GDT               UINT64_C(0x6000)
+#define LAYOUT_START_INFO        UINT64_C(0x6800) /* PVH: hvm_start_info, module list, memory map: up to 0x7000 */
+#define LAYOUT_BOOT_PARAMS       UINT64_C(0x7000)  /* the "zero page", 4 KiB */
+#define LAYOUT_PAGE_TABLES       UINT64_C(0x9000)  /* PML4, PDPT, four page directories: 6 pages */
+#define LAYOUT_BOOT_STACK        UINT64_C(0x10000) /* grows down */
+#define LAYOUT_COMMAND_LINE      UINT64_C(0x20000)
 #define LAYOUT_COMMAND_LINE_SIZE UINT64_C(0x10000) /* bytes, terminator included */
 
 /* --- firmware tables, in the reserved part below 1 MiB --- */
-#define LAYOUT_ACPI           UINT64_C(0xe0000)
-#define LAYOUT_ACPI_SIZE      UINT64_C(0x20000)
+#define LAYOUT_ACPI      UINT64_C(0xe0000)
+#define LAYOUT_ACPI_SIZE UINT64_C(0x20000)
 
 /* --- the hole --- */
 #define LAYOUT_VIRTIO_MMIO        UINT64_C(0xd0000000)
@@ -52,9 +52,12 @@
 
 /*
  * Pins for virtio-mmio devices, in the order in which they are given out. Left out: 0 (timer), 1 and 12
- * (keyboard, mouse), 2 (cascade), 3 and 4 (serial ports), 8 (RTC), 13 (FPU). Those below 16 come first: without
- * ACPI and a device tree only the PICs' lines reach the guest.
+ * (keyboard, mouse), 2 (cascade), 3 and 4 (serial ports), 8 (RTC), 13 (FPU). Those below 16 come first:
+ * without ACPI and a device tree only the PICs' lines reach the guest.
  */
-#define LAYOUT_VIRTIO_GSIS { 5, 6, 7, 9, 10, 11, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23 }
+#define LAYOUT_VIRTIO_GSIS                                                                                   \
+    {                                                                                                        \
+        5, 6, 7, 9, 10, 11, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23                                           \
+    }
 
 #endif
