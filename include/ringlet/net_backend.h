@@ -7,6 +7,14 @@
  * byte order, which is little-endian. The header is always there; what its fields may say follows from the
  * offloads that were set. Requests and buffers are the device's and stay until done().
  *
+ * The header is the first 12 bytes of a request's vectors, cut anywhere: the guest of a receive may have laid
+ * its buffers out in any way. A transmit's header is a vector of its own. receive() writes a header's first 10
+ * bytes, all zero where nothing is offloaded; num_buffers is the device's to write.
+ *
+ * A backend begins with no offloads to the guest and one queue pair. With fewer pairs than before, receives of
+ * the others may stay until cancel(), end with -ECANCELED, or be filled once more (the device drops it).
+ * Offloads that are switched off may still be seen in frames that were on their way (dropped likewise).
+ *
  * Every request is finished exactly once, on the loop thread with the client's lock held, never from inside
  * receive() or transmit(). Several may be posted at once on each queue pair; receives of one pair are filled
  * in the order posted, transmits of one pair leave in the order posted.
@@ -32,6 +40,8 @@ struct net_request;
 #define NET_HEADER_SIZE          12 /* struct virtio_net_hdr_v1 */
 #define NET_MAX_QUEUE_PAIRS      8
 #define NET_REQUEST_BACKEND_SIZE 320
+#define NET_MAX_VECTORS          1000  /* of a request; leaves a backend a few of its own below IOV_MAX */
+#define NET_MAX_FRAME            65562 /* bytes of a frame, header not included; none is longer */
 
 /* What the other side can be asked to do, or accepts, in place of complete frames. */
 enum net_offload {
@@ -46,8 +56,9 @@ struct net_request {
     unsigned iov_count;
     /*
      * receive: bytes filled, header included, or -EMSGSIZE for a frame that was too long (dropped; nothing
-     * was filled), or -ECANCELED, or another -errno. transmit: 0 or -errno; the frame is then lost, as on a
-     * wire.
+     * was filled), or -ECANCELED, or another -errno: what a backend can mend by waiting it does not report,
+     * and after several in a row the device asks for no more frames until link_changed() says up or the
+     * driver comes with buffers. transmit: 0 or -errno; the frame is then lost, as on a wire.
      */
     void (*done)(struct net_request *request, int res);
 
