@@ -325,10 +325,10 @@ static int vm_start(struct vm *vm, struct error *err)
         if (result == 0)
             continue;
         error_set(err, result, "cannot start a thread for vCPU %u: %s", i, strerror(-result));
+        stop_request(&vm->end.sink, STOP_HOST_FAILURE, result);
         /* Those that never start have, for the end's count, already gone. */
         for (unsigned j = i; j < vm->vcpu_count; j++)
             vm_end_vcpu_exited(&vm->end);
-        stop_request(&vm->end.sink, STOP_HOST_FAILURE, result);
         return result;
     }
     return 0;
@@ -347,13 +347,12 @@ int vm_run(const struct run_options *options, struct error *err)
 
         result = loop_run(vm.loop);
         if (result < 0)
-            error_set(err, result, "the event loop failed: %s", strerror(-result));
+            vm_end_without_loop(result);
         for (unsigned i = 0; i < vm.vcpu_count; i++) {
             vcpu_stop(vm.vcpus[i]);
             vcpu_join(vm.vcpus[i]);
         }
-        if (result == 0)
-            result = started;
+        result = started;
         if (result == 0)
             report_end(&vm);
     }

@@ -51,35 +51,53 @@ static _Noreturn void end_process_now(const struct vm_end *end)
     _exit(exit_status_of(end->reason, end->value));
 }
 
+/* What still is to come to its end, as a person would call it; NULL when nothing is. Signals do not count. */
+static const char *what_is_missing(const struct vm_end *end)
+{
+    if (atomic_load(&end->vcpus_running))
+        return "a vCPU";
+    for (unsigned i = 0; i < end->slot_count; i++) {
+        if (!mmio_slot_is_quiet(end->slots[i]))
+            return "a device's request";
+    }
+    if (!end->console_drained)
+        return "the reader of the console's output";
+    return end->timeout_op.pending ? "a timer" : NULL;
+}
+
 static void deadline_passed(struct loop_op *op, int res)
 {
     struct vm_end *end = container_of(op, struct vm_end, deadline_op);
+    const char *missing = what_is_missing(end);
 
     if (res == -ECANCELED) {
         loop_stop(end->loop);
         return;
     }
-    log_error("a vCPU or a disk request does not come to its end; leaving without it");
+    if (missing)
+        log_error("%s does not come to its end; leaving without it", missing);
     end_process_now(end);
 }
 
-static bool everything_quiet(const struct vm_end *end)
+static void cancel_if_pending(struct loop *loop, struct loop_op *op)
 {
-    if (!end->console_drained || end->signal_op.pending || end->timeout_op.pending)
-        return false;
-    for (unsigned i = 0; i < end->slot_count; i++) {
-        if (!mmio_slot_is_quiet(end->slots[i]))
-            return false;
-    }
-    return true;
+    if (op->pending)
+        loop_cancel(loop, op);
 }
 
+/*
+ * Signals are listened to until nothing else is left: it is while a disk or a reader keeps us waiting that a
+ * person sends the second one.
+ */
 static void look_for_quiet(struct loop_op *op, int res)
 {
     struct vm_end *end = container_of(op, struct vm_end, settle_op);
+    bool quiet = !what_is_missing(end);
 
     (void)res;
-    if (everything_quiet(end))
+    if (quiet)
+        cancel_if_pending(end->loop, &end->signal_op);
+    if (quiet && !end->signal_op.pending)
         loop_cancel(end->loop, &end->deadline_op); /* whose end is the loop's */
     else
         loop_timeout(end->loop, &end->settle_op, SETTLE_PERIOD);
@@ -92,12 +110,6 @@ static void console_is_drained(void *argument)
     end->console_drained = true;
 }
 
-static void cancel_if_pending(struct loop *loop, struct loop_op *op)
-{
-    if (op->pending)
-        loop_cancel(loop, op);
-}
-
 /* No CPU runs: nothing new can begin. */
 static void vcpus_gone(struct loop_task *task)
 {
@@ -106,7 +118,6 @@ static void vcpus_gone(struct loop_task *task)
     for (unsigned i = 0; i < end->slot_count; i++)
         mmio_slot_stop(end->slots[i]);
     cancel_if_pending(end->loop, &end->timeout_op);
-    cancel_if_pending(end->loop, &end->signal_op);
     end->console->ops->finish(end->console, console_is_drained, end);
     loop_complete(end->loop, &end->settle_op, 0);
 }
@@ -116,7 +127,7 @@ static void begin(struct loop_task *task)
     struct vm_end *end = container_of(task, struct vm_end, request_task);
 
     end->stopping = true;
-    loop_timeout(end->loop, &end->deadline_op, END_DEADLINE);
+    loop_timeout(end->loop, &end->deadline_op, end->deadline ? end->deadline : END_DEADLINE);
     for (unsigned i = 0; i < end->vcpu_count; i++)
         vcpu_stop(end->vcpus[i]);
 }
@@ -203,4 +214,11 @@ void vm_end_start(struct vm_end *end, uint64_t timeout)
     read_signal(end);
     if (timeout)
         loop_timeout(end->loop, &end->timeout_op, timeout);
+}
+
+void vm_end_without_loop(int result)
+{
+    log_error("the event loop failed: %s", strerror(-result));
+    terminal_restore();
+    _exit(EXIT_STATUS_FAILURE);
 }

@@ -5,8 +5,8 @@
  *   running --request--> stopping CPUs --all out--> draining --console written, devices quiet--> loop stops
  *
  * The request may come from any thread (a guest's register, KVM's error, a signal, the timeout); everything
- * after it happens on the loop thread. A second signal, or ten seconds without arriving, ends the process on
- * the spot with the same status, the terminal restored.
+ * after it happens on the loop thread. A signal once the end has begun, up to its last step, or ten seconds
+ * without arriving, ends the process on the spot with the same status, the terminal restored.
  */
 #ifndef RINGLET_VM_END_H
 #define RINGLET_VM_END_H
@@ -33,6 +33,7 @@ struct vm_end {
     unsigned slot_count;
     struct vcpu **vcpus;
     unsigned vcpu_count;
+    uint64_t deadline; /* ns from the request to nothing in flight; 0 means 10 s */
 
     /* written once, by the first request */
     atomic_flag claimed;
@@ -62,5 +63,11 @@ void vm_end_start(struct vm_end *end, uint64_t timeout);
 
 /* vcpu_config.exited, with the vm_end as argument: the last one out lets the rest begin. */
 void vm_end_vcpu_exited(void *argument);
+
+/*
+ * loop_run() has failed. Without the loop no request ends, so neither might a vCPU that waits for one, nor
+ * may memory be released: say so, put the terminal back, and end the process with EXIT_STATUS_FAILURE.
+ */
+_Noreturn void vm_end_without_loop(int result);
 
 #endif
