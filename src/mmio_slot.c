@@ -156,6 +156,7 @@ void mmio_slot_stop(struct mmio_slot *slot)
         if (slot->doorbells[i].op.pending)
             loop_cancel(slot->loop, &slot->doorbells[i].op);
     }
+    virtio_device_stop(slot->device);
 }
 
 bool mmio_slot_is_quiet(struct mmio_slot *slot)

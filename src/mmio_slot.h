@@ -24,7 +24,7 @@ int mmio_slot_create(struct virtio_device *device, const struct device_info *whe
 /* Begin to listen to the doorbells. Before the loop runs. */
 void mmio_slot_start(struct mmio_slot *slot);
 
-/* No vCPU runs any more: stop listening. Loop thread. */
+/* No vCPU runs any more: stop listening, and ask what is in flight to end. Loop thread. */
 void mmio_slot_stop(struct mmio_slot *slot);
 
 /* After mmio_slot_stop(): no doorbell read and no request of the device is left in flight. Loop thread. */

@@ -15,7 +15,8 @@
  * waits on `idle` (which lets the lock go) until `in_flight` is 0; only then are queues cleared and the
  * status read as 0. Meanwhile other vCPUs may read registers; what they write is ignored, and a second reset
  * waits for the first one's end. Taking one queue away (QueueReady = 0) pauses the device and waits in the
- * same manner. Neither may be asked for on the loop thread, which would wait for itself.
+ * same manner. Neither may be asked for on the loop thread, which would wait for itself. Requests that may
+ * last for ever (a receive that no frame comes for) end because both begin with ops->cancel.
  *
  * Doorbells: a queue's bell is switched off when it has rung, and on again by the pop that finds the queue
  * empty, which then looks once more. So a device that stops popping before that (it has no room for more
@@ -46,6 +47,11 @@ struct virtio_device_ops {
     void (*config_read)(struct virtio_device *device, uint32_t offset, void *to, uint32_t length);
     /* optional: writes to the configuration; without it they are ignored */
     void (*config_write)(struct virtio_device *device, uint32_t offset, const void *from, uint32_t length);
+    /*
+     * optional: is this part of what is offered a set that makes sense (2.2.2)? Without it all are. VERSION_1
+     * is seen to already.
+     */
+    bool (*features_valid)(const struct virtio_device *device, uint64_t features);
     /* optional: FEATURES_OK was just accepted */
     void (*features_accepted)(struct virtio_device *device);
     /* optional: DRIVER_OK was just set; vCPU thread */
@@ -53,9 +59,17 @@ struct virtio_device_ops {
     /* required: the doorbell of queue `index` rang, which is ready; DRIVER_OK is set; loop thread */
     void (*queue_notify)(struct virtio_device *device, unsigned index);
     /*
-     * optional: a reset has begun: hasten the end of what is in flight (never wait for it here); vCPU thread
+     * optional: a reset has begun, a queue is being taken away or the machine ends: hasten the end of all
+     * that is in flight (never wait for it here), and start nothing more while !virtio_device_is_live(). What
+     * was popped and is not given back stays the device's. Any thread; maybe again before the first one is
+     * over.
      */
     void (*cancel)(struct virtio_device *device);
+    /*
+     * optional: queue `index` was taken away, nothing is in flight: forget chains that came from it and were
+     * not given back. Bells follow, for all other queues; vCPU thread
+     */
+    void (*queue_disabled)(struct virtio_device *device, unsigned index);
     /* optional: nothing is in flight; forget everything the driver set up; vCPU thread */
     void (*reset)(struct virtio_device *device);
     /* required: free the concrete device; nothing is in flight */
@@ -94,6 +108,7 @@ struct virtio_device {
     uint32_t config_generation;
     bool resetting;
     unsigned stopping;      /* how many vCPUs wait to take a queue away; no pop meanwhile */
+    bool stopped;           /* virtio_device_stop() was called; no pop ever after */
     uint32_t reset_count;   /* resets completed; tells whoever waits that one went by */
     unsigned in_flight;     /* requests handed to a backend and not yet done */
     uint64_t used_queues;   /* bit per queue with used buffers whose interrupt is not yet decided */
@@ -130,8 +145,14 @@ static inline bool virtio_device_has_feature(const struct virtio_device *device,
 }
 
 /*
- * Pop from queue `index`, as virtqueue_pop() does, unless the device is not live (no DRIVER_OK, resetting,
- * NEEDS_RESET, queue not ready): then 0. A broken ring sets NEEDS_RESET and yields 0 as well, so that a
+ * May requests be started? Not without DRIVER_OK, with NEEDS_RESET, during a reset or while a queue is taken
+ * away, nor once stopped. A device asks before it starts a request with chains it popped earlier.
+ */
+bool virtio_device_is_live(const struct virtio_device *device);
+
+/*
+ * Pop from queue `index`, as virtqueue_pop() does, unless the device is not live or the queue not ready: then
+ * 0. A broken ring sets NEEDS_RESET and yields 0 as well, so that a
  * device's loop is "while (virtio_device_pop() > 0)".
  *
  * A chain that is not pushed before the device returns to its caller belongs to a request in flight
@@ -144,6 +165,10 @@ int virtio_device_pop(struct virtio_device *device, unsigned index, struct virtq
  * published.
  */
 void virtio_device_push(struct virtio_device *device, unsigned index, uint16_t head, uint32_t written);
+
+/* The same for `count` chains, which the driver sees used all together. */
+void virtio_device_push_many(struct virtio_device *device, unsigned index, const struct virtqueue_used *used,
+                             unsigned count);
 
 /* Around every request that a backend holds. The last end during a reset wakes those who wait. */
 void virtio_device_request_begin(struct virtio_device *device);
@@ -179,6 +204,12 @@ void virtio_device_enable_queue(struct virtio_device *device, unsigned index);
 void virtio_device_disable_queue(struct virtio_device *device, unsigned index);
 /* May queue `index` (< queue_count) be given size and addresses? Not while it is ready or being reset. */
 bool virtio_device_queue_configurable(const struct virtio_device *device, unsigned index);
+
+/*
+ * The machine ends: nothing is popped any more, and what is in flight is asked to end (ops->cancel).
+ * in_flight is 0 some turns of the loop later. Takes the lock; loop thread, no vCPU runs.
+ */
+void virtio_device_stop(struct virtio_device *device);
 
 /* Out-of-range bytes read as 0 and are not written; before FEATURES_OK nothing is (3.1.1). */
 void virtio_device_config_read(struct virtio_device *device, uint32_t offset, void *to, uint32_t length);

@@ -37,6 +37,12 @@ struct virtqueue_chain {
     uint64_t in_length;  /* bytes */
 };
 
+/* An element of the used ring: chain `head`, of whose writable part `written` bytes were written. */
+struct virtqueue_used {
+    uint16_t head;
+    uint32_t written;
+};
+
 struct virtqueue {
     /* what the driver set up; valid once ready */
     uint16_t size;     /* entries, a power of two, at most max_size; max_size until the driver writes it */
@@ -83,6 +89,9 @@ int virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain);
 
 /* Give chain `head` back with `written` bytes written to its writable part (2.7.8). */
 void virtqueue_push(struct virtqueue *queue, uint16_t head, uint32_t written);
+
+/* Give `count` chains back at once: the driver sees all of them used, or none (5.1.6.4.1 needs that). */
+void virtqueue_push_many(struct virtqueue *queue, const struct virtqueue_used *used, unsigned count);
 
 /*
  * After push()es: does the driver want to be told (2.7.7)? Consumes the question: false until the next

@@ -33,16 +33,16 @@ static uint64_t queue_bit(unsigned index)
     return UINT64_C(1) << index;
 }
 
-static bool is_live(const struct virtio_device *device)
+bool virtio_device_is_live(const struct virtio_device *device)
 {
     return (device->status & VIRTIO_CONFIG_S_DRIVER_OK) && !(device->status & VIRTIO_CONFIG_S_NEEDS_RESET) &&
-           !device->resetting && !device->stopping;
+           !device->resetting && !device->stopping && !device->stopped;
 }
 
 /* Have the loop look at every queue: for kicks that came while the device was not live, and were dropped. */
 static void ring_ready_queues(struct virtio_device *device)
 {
-    if (!is_live(device))
+    if (!virtio_device_is_live(device))
         return;
     for (unsigned i = 0; i < device->queue_count; i++) {
         if (device->queues[i].ready)
@@ -122,7 +122,7 @@ int virtio_device_pop(struct virtio_device *device, unsigned index, struct virtq
     struct virtqueue *queue = &device->queues[index];
     int result;
 
-    if (!is_live(device) || !queue->ready)
+    if (!virtio_device_is_live(device) || !queue->ready)
         return 0;
     if (!device->pops_left) {
         device->hungry_queues |= queue_bit(index);
@@ -140,12 +140,20 @@ int virtio_device_pop(struct virtio_device *device, unsigned index, struct virtq
     return result;
 }
 
-void virtio_device_push(struct virtio_device *device, unsigned index, uint16_t head, uint32_t written)
+void virtio_device_push_many(struct virtio_device *device, unsigned index, const struct virtqueue_used *used,
+                             unsigned count)
 {
     if (device->resetting)
         return;
-    virtqueue_push(&device->queues[index], head, written);
+    virtqueue_push_many(&device->queues[index], used, count);
     device->used_queues |= queue_bit(index);
+}
+
+void virtio_device_push(struct virtio_device *device, unsigned index, uint16_t head, uint32_t written)
+{
+    const struct virtqueue_used used = { .head = head, .written = written };
+
+    virtio_device_push_many(device, index, &used, 1);
 }
 
 void virtio_device_request_begin(struct virtio_device *device)
@@ -181,7 +189,22 @@ void virtio_device_needs_reset(struct virtio_device *device)
     config_interrupt(device);
 }
 
-/* --- reset, and taking a queue away --- */
+/* --- reset, taking a queue away, and the end --- */
+
+/* Some requests would last for ever: whoever waits for the last one asks first. */
+static void cancel(struct virtio_device *device)
+{
+    if (device->in_flight && device->ops->cancel)
+        device->ops->cancel(device);
+}
+
+void virtio_device_stop(struct virtio_device *device)
+{
+    pthread_mutex_lock(&device->lock);
+    device->stopped = true;
+    cancel(device);
+    pthread_mutex_unlock(&device->lock);
+}
 
 /* Someone else's reset is under way: until it is complete there is nothing to do but wait. */
 static void wait_for_reset(struct virtio_device *device)
@@ -199,8 +222,7 @@ static void reset(struct virtio_device *device)
         return;
     }
     device->resetting = true;
-    if (device->in_flight && device->ops->cancel)
-        device->ops->cancel(device);
+    cancel(device);
     /* The kernel may be writing into the driver's buffers until the last request is done. */
     while (device->in_flight)
         pthread_cond_wait(&device->idle, &device->lock);
@@ -230,13 +252,17 @@ void virtio_device_disable_queue(struct virtio_device *device, unsigned index)
         return;
     /* A reset that begins meanwhile does all this and more; then the queue is no longer ours to touch. */
     device->stopping++;
+    cancel(device);
     while (device->in_flight && !device->resetting && device->reset_count == count)
         pthread_cond_wait(&device->idle, &device->lock);
     device->stopping--;
     if (device->resetting)
         wait_for_reset(device);
-    if (device->reset_count == count)
+    if (device->reset_count == count) {
         virtqueue_reset(&device->queues[index]);
+        if (device->ops->queue_disabled)
+            device->ops->queue_disabled(device, index);
+    }
     /* Whoever leaves last makes up for the kicks dropped while the device stood still. */
     ring_ready_queues(device);
 }
@@ -257,11 +283,15 @@ bool virtio_device_queue_configurable(const struct virtio_device *device, unsign
 
 /* --- status and features --- */
 
-/* 2.2.2: any subset of what was offered will do, if it is the interface of version 1 or later (6.1, 6.2). */
+/*
+ * 2.2.2: any subset of what was offered will do, if it is the interface of version 1 or later (6.1, 6.2) and
+ * the device has nothing against it.
+ */
 static bool features_acceptable(const struct virtio_device *device)
 {
     return !(device->accepted_features & ~device->offered_features) &&
-           virtio_device_has_feature(device, VIRTIO_F_VERSION_1);
+           virtio_device_has_feature(device, VIRTIO_F_VERSION_1) &&
+           (!device->ops->features_valid || device->ops->features_valid(device, device->accepted_features));
 }
 
 void virtio_device_set_status(struct virtio_device *device, uint8_t status)
@@ -332,7 +362,7 @@ void virtio_device_config_write(struct virtio_device *device, uint32_t offset, c
 
 void virtio_device_notify(struct virtio_device *device, uint32_t index)
 {
-    if (index >= device->queue_count || !is_live(device) || !device->queues[index].ready)
+    if (index >= device->queue_count || !virtio_device_is_live(device) || !device->queues[index].ready)
         return;
     virtqueue_disable_doorbell(&device->queues[index]);
     device->ops->queue_notify(device, index);

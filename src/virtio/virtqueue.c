@@ -262,24 +262,36 @@ int virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain)
 
 /* --- giving them back --- */
 
-void virtqueue_push(struct virtqueue *queue, uint16_t head, uint32_t written)
+void virtqueue_push_many(struct virtqueue *queue, const struct virtqueue_used *used, unsigned count)
 {
-    struct vring_used_elem element = { .id = head, .len = written };
-    size_t slot = queue->next_used & (queue->size - 1U);
-
     /* A queue taken away has forgotten what was outstanding. */
-    if (!queue->ready)
+    if (!queue->ready || !count)
         return;
-    assert(queue->outstanding && head < queue->size);
-    queue->outstanding--;
+    for (unsigned i = 0; i < count; i++) {
+        struct vring_used_elem element = { .id = used[i].head, .len = used[i].written };
+        size_t slot = queue->next_used & (queue->size - 1U);
+
+        assert(queue->outstanding && used[i].head < queue->size);
+        queue->outstanding--;
+        if (queue->broken)
+            continue;
+        memcpy((uint8_t *)queue->used + RING_ENTRIES + sizeof(element) * slot, &element, sizeof(element));
+        queue->next_used++;
+        if (queue->next_used == queue->signalled_used)
+            queue->signalled_used_valid = false;
+    }
     if (queue->broken)
         return;
-    memcpy((uint8_t *)queue->used + RING_ENTRIES + sizeof(element) * slot, &element, sizeof(element));
-    queue->next_used++;
-    if (queue->next_used == queue->signalled_used)
-        queue->signalled_used_valid = false;
-    /* Pairs with the driver's read barrier after used.idx: the element and the buffers' bytes are visible. */
+    /* Pairs with the driver's read barrier after used.idx: the elements and the buffers' bytes are visible.
+     */
     atomic_store_explicit(word(queue->used, RING_IDX), queue->next_used, memory_order_release);
+}
+
+void virtqueue_push(struct virtqueue *queue, uint16_t head, uint32_t written)
+{
+    const struct virtqueue_used used = { .head = head, .written = written };
+
+    virtqueue_push_many(queue, &used, 1);
 }
 
 bool virtqueue_should_notify(struct virtqueue *queue)

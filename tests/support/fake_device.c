@@ -31,6 +31,11 @@ static void config_write(struct virtio_device *device, uint32_t offset, const vo
     memcpy(from(device)->config + offset, bytes, length);
 }
 
+static bool features_valid(const struct virtio_device *device, uint64_t features)
+{
+    return !(features & container_of(device, const struct fake_device, device)->refuses);
+}
+
 static void features_accepted(struct virtio_device *device)
 {
     from(device)->features_accepted++;
@@ -76,6 +81,13 @@ static void cancel(struct virtio_device *device)
     sem_post(&from(device)->cancel_called);
 }
 
+static void queue_disabled(struct virtio_device *device, unsigned index)
+{
+    assert_int_equal(device->in_flight, 0);
+    assert_false(device->queues[index].ready);
+    from(device)->disabled[index]++;
+}
+
 static void reset(struct virtio_device *device)
 {
     assert_int_equal(device->in_flight, 0);
@@ -96,10 +108,12 @@ static void destroy(struct virtio_device *device)
 static const struct virtio_device_ops ops = {
     .config_read = config_read,
     .config_write = config_write,
+    .features_valid = features_valid,
     .features_accepted = features_accepted,
     .activate = activate,
     .queue_notify = queue_notify,
     .cancel = cancel,
+    .queue_disabled = queue_disabled,
     .reset = reset,
     .destroy = destroy,
 };

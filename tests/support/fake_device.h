@@ -30,12 +30,14 @@ struct fake_device {
     struct virtio_device device;
     uint8_t config[FAKE_DEVICE_CONFIG_SIZE];
 
-    bool hold;     /* keep what is popped in flight until fake_device_complete() */
-    unsigned room; /* how many may be held; popping stops there and goes on at the next completion */
+    uint64_t refuses; /* features that it takes no set with */
+    bool hold;        /* keep what is popped in flight until fake_device_complete() */
+    unsigned room;    /* how many may be held; popping stops there and goes on at the next completion */
     struct fake_held held[FAKE_DEVICE_MAX_HELD];
     unsigned held_count;
 
     unsigned notified[VIRTIO_DEVICE_MAX_QUEUES];
+    unsigned disabled[VIRTIO_DEVICE_MAX_QUEUES];
     unsigned popped, features_accepted, activated, cancelled, resets;
     unsigned char last_out[64]; /* the first bytes of the last chain's readable part */
     bool *destroyed;            /* set by destroy; may be NULL */

@@ -66,6 +66,7 @@ struct bell {
     bool holding;
     unsigned held_queue;
     uint16_t held_head;
+    unsigned cancelled;
 };
 
 static struct bell *bell_of(struct virtio_device *device)
@@ -103,6 +104,12 @@ static void bell_queue_notify(struct virtio_device *device, unsigned index)
         loop_stop(machine->loop);
 }
 
+static void bell_cancel(struct virtio_device *device)
+{
+    assert_int_equal(pthread_mutex_trylock(&device->lock), EBUSY);
+    bell_of(device)->cancelled++;
+}
+
 static void bell_destroy(struct virtio_device *device)
 {
     struct bell *bell = bell_of(device);
@@ -115,6 +122,7 @@ static void bell_destroy(struct virtio_device *device)
 static const struct virtio_device_ops bell_ops = {
     .config_read = bell_config_read,
     .queue_notify = bell_queue_notify,
+    .cancel = bell_cancel,
     .destroy = bell_destroy,
 };
 
@@ -477,7 +485,9 @@ static void test_slot_with_a_request_in_flight_is_not_quiet(void **state)
     assert_true(fake_hypervisor_guest_write(&machine->hypervisor, NOTIFY, 0));
     run_until_notified(machine, 1);
     assert_true(machine->bell->holding);
+    assert_int_equal(machine->bell->cancelled, 0);
     stop_and_drain(machine);
+    assert_int_equal(machine->bell->cancelled, 1); /* it might last for ever */
     assert_false(mmio_slot_is_quiet(machine->slot));
 
     pthread_mutex_lock(&device->lock);

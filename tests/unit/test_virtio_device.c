@@ -135,6 +135,17 @@ static void test_any_subset_with_version_1_is_accepted(void **state)
     } while (subset);
 }
 
+static void test_features_that_make_no_sense_to_the_device_are_refused(void **state)
+{
+    struct fixture *f = *state;
+
+    f->fake->refuses = UINT64_C(1) << FAKE_DEVICE_FEATURE;
+    assert_false(guest_negotiate(f->guest, GUEST_ALL_FEATURES));
+    assert_int_equal(f->fake->features_accepted, 0);
+    assert_true(guest_negotiate(f->guest, guest_offered_features(f->guest) & ~f->fake->refuses));
+    assert_int_equal(f->fake->features_accepted, 1);
+}
+
 static void test_features_without_version_1_are_refused(void **state)
 {
     struct fixture *f = *state;
@@ -568,6 +579,7 @@ int main(void)
         TEST(test_destroy_reaches_the_concrete_device),
         TEST(test_device_offers_its_features_and_the_core_ones),
         TEST(test_any_subset_with_version_1_is_accepted),
+        TEST(test_features_that_make_no_sense_to_the_device_are_refused),
         TEST(test_features_without_version_1_are_refused),
         TEST(test_features_that_were_not_offered_are_refused),
         TEST(test_refused_driver_may_try_again_with_less),

@@ -323,6 +323,7 @@ static void test_reset_overtakes_a_queue_being_taken_away(void **state)
     offer_and_kick(f->queue);
     guest_register_write(f->guest, VIRTIO_MMIO_QUEUE_SEL, 0);
     vcpu_write(&stopper, f, VIRTIO_MMIO_QUEUE_READY, 0);
+    sem_wait(&f->fake->cancel_called);
     wait_for_stopping(f, 1);
     vcpu_write(&resetter, f, VIRTIO_MMIO_STATUS, 0);
     sem_wait(&f->fake->cancel_called);
@@ -331,6 +332,61 @@ static void test_reset_overtakes_a_queue_being_taken_away(void **state)
     vcpu_join(&resetter);
     assert_int_equal(guest_status(f->guest), 0);
     assert_int_equal(guest_queue_used_idx(f->queue), 0);
+    assert_int_equal(f->fake->disabled[0], 0); /* the reset told of it */
+}
+
+static void test_queue_ready_0_asks_what_is_in_flight_to_end_and_tells_when_it_has(void **state)
+{
+    struct fixture *f = *state;
+    struct vcpu vcpu;
+
+    guest_driver_start(f->guest, GUEST_ALL_FEATURES, SIZE);
+    offer_and_kick(f->queue);
+    guest_register_write(f->guest, VIRTIO_MMIO_QUEUE_SEL, 0);
+    vcpu_write(&vcpu, f, VIRTIO_MMIO_QUEUE_READY, 0);
+    sem_wait(&f->fake->cancel_called);
+    pthread_mutex_lock(&f->device->lock);
+    assert_false(virtio_device_is_live(f->device));
+    assert_int_equal(f->fake->disabled[0], 0);
+    pthread_mutex_unlock(&f->device->lock);
+    assert_true(complete_one(f));
+    vcpu_join(&vcpu);
+    assert_int_equal(f->fake->disabled[0], 1);
+    assert_int_equal(f->fake->disabled[1], 0);
+    assert_true(virtio_device_is_live(f->device));
+    /* With nothing in flight there is nothing to ask, and still something to tell. */
+    guest_register_write(f->guest, VIRTIO_MMIO_QUEUE_SEL, 1);
+    guest_register_write(f->guest, VIRTIO_MMIO_QUEUE_READY, 0);
+    assert_int_equal(f->fake->cancelled, 1);
+    assert_int_equal(f->fake->disabled[1], 1);
+    /* A queue that was not ready is not taken away. */
+    guest_register_write(f->guest, VIRTIO_MMIO_QUEUE_READY, 0);
+    assert_int_equal(f->fake->disabled[1], 1);
+}
+
+/* --- the end --- */
+
+static void test_stop_asks_what_is_in_flight_to_end_and_pops_no_more(void **state)
+{
+    struct fixture *f = *state;
+
+    guest_driver_start(f->guest, GUEST_ALL_FEATURES, SIZE);
+    offer_and_kick(f->queue);
+    offer_and_kick(f->queue);
+    assert_true(virtio_device_is_live(f->device));
+    virtio_device_stop(f->device);
+    assert_int_equal(f->fake->cancelled, 1);
+    assert_false(virtio_device_is_live(f->device));
+    offer_and_kick(f->queue);
+    assert_int_equal(f->fake->popped, 2);
+    /* What was in flight is still answered. */
+    assert_true(complete_one(f));
+    assert_true(complete_one(f));
+    assert_int_equal(f->device->in_flight, 0);
+    assert_int_equal(guest_queue_used_idx(f->queue), 2);
+    assert_int_equal(f->fake->popped, 2);
+    virtio_device_stop(f->device);
+    assert_int_equal(f->fake->cancelled, 1);
 }
 
 /* --- everything at once --- */
@@ -437,6 +493,8 @@ int main(void)
         TEST(test_queue_ready_0_waits_and_the_other_queue_catches_up),
         TEST(test_two_queues_may_be_taken_away_at_once),
         TEST(test_reset_overtakes_a_queue_being_taken_away),
+        TEST(test_queue_ready_0_asks_what_is_in_flight_to_end_and_tells_when_it_has),
+        TEST(test_stop_asks_what_is_in_flight_to_end_and_pops_no_more),
         TEST(test_many_resets_from_many_threads_end_well),
     };
 

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <linux/virtio_ring.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -359,6 +360,53 @@ static void test_push_publishes_head_and_length(void **state)
     assert_int_equal(f->queue.outstanding, 0);
 }
 
+struct watcher {
+    struct guest_queue *driver;
+    atomic_bool over;
+    bool saw_a_part;
+};
+
+static void *watch(void *argument)
+{
+    struct watcher *watcher = argument;
+
+    while (!atomic_load(&watcher->over)) {
+        if (guest_queue_used_idx(watcher->driver) % 4)
+            watcher->saw_a_part = true;
+    }
+    return NULL;
+}
+
+static void test_push_many_publishes_all_at_once(void **state)
+{
+    struct queue_fixture *f = *state;
+    struct watcher watcher = { .driver = f->driver };
+    pthread_t thread;
+
+    queue_fixture_start(f, 0, 8);
+    watcher.driver = f->driver;
+    assert_int_equal(pthread_create(&thread, NULL, watch, &watcher), 0);
+    for (unsigned round = 0; round < 5000; round++) {
+        struct virtqueue_used used[4];
+        struct guest_used taken;
+
+        for (unsigned i = 0; i < ARRAY_SIZE(used); i++)
+            used[i] = (struct virtqueue_used){ queue_fixture_offer_and_pop(f), round + i };
+        virtqueue_push_many(&f->queue, used, ARRAY_SIZE(used));
+        for (unsigned i = 0; i < ARRAY_SIZE(used); i++) {
+            assert_true(guest_queue_take_used(f->driver, &taken));
+            assert_int_equal(taken.head, used[i].head);
+            assert_int_equal(taken.length, round + i);
+        }
+    }
+    atomic_store(&watcher.over, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_false(watcher.saw_a_part);
+    assert_int_equal(f->queue.outstanding, 0);
+    virtqueue_push_many(&f->queue, NULL, 0);
+    assert_int_equal(guest_queue_used_idx(f->driver), 20000);
+}
+
 static void test_indices_run_past_65535(void **state)
 {
     struct queue_fixture *f = *state;
@@ -429,6 +477,7 @@ int main(void)
         TEST(test_indirect_table_may_lie_anywhere_in_ram),
         TEST(test_indirect_chain_may_be_longer_than_the_queue),
         TEST(test_push_publishes_head_and_length),
+        TEST(test_push_many_publishes_all_at_once),
         TEST(test_indices_run_past_65535),
         TEST(test_device_never_writes_descriptors_or_the_available_ring),
         TEST(test_queue_that_is_not_ready_is_not_touched),
