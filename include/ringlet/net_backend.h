@@ -58,7 +58,7 @@ struct net_request {
      * receive: bytes filled, header included, or -EMSGSIZE for a frame that was too long (dropped; nothing
      * was filled), or -ECANCELED, or another -errno: what a backend can mend by waiting it does not report,
      * and after several in a row the device asks for no more frames until link_changed() says up or the
-     * driver comes with buffers. transmit: 0 or -errno; the frame is then lost, as on a wire.
+     * driver resets it. transmit: 0 or -errno; the frame is then lost, as on a wire.
      */
     void (*done)(struct net_request *request, int res);
 
