@@ -3,7 +3,8 @@
  * log.h - lines on stderr for the person who started the VM.
  *
  * Only src/ (the wiring) logs; libraries report through their return values. Every line is
- * "ringlet: TEXT". The level is set once, before any thread starts.
+ * "ringlet: TEXT". The level is set once, before any thread starts. A line may wait a second for a reader of
+ * stderr that is slow, and is dropped for one that has stalled.
  */
 #ifndef RINGLET_LOG_H
 #define RINGLET_LOG_H

@@ -1,17 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * log.c - see ringlet/log.h. One write() a line, so that lines of several threads do not mix.
+ *
+ * Standard error may be a pipe whose reader has stalled, and a write to it would then never return; but a VM
+ * has to end whatever becomes of what is said about it. So there is a wait for room, a bounded one, and of
+ * the lines of one stall only the first has it.
  */
 #include "ringlet/log.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
-/* The two facts about our stderr: how much of it the person wants, and whether its terminal is raw. */
+#define PATIENCE 1000 /* milliseconds */
+
+/* What there is to know of our stderr: how much the person wants, is its terminal raw, was it stalled. */
 static _Atomic int current_level = LOG_LEVEL_WARNING;
 static _Atomic int terminal_is_raw;
+static _Atomic int is_stalled;
 
 void log_set_level(enum log_level level)
 {
@@ -21,6 +31,19 @@ void log_set_level(enum log_level level)
 void log_set_raw_terminal(int raw)
 {
     atomic_store(&terminal_is_raw, raw);
+}
+
+/* Is there room for a line? A pipe that says so has it for PIPE_BUF bytes. */
+static bool wait_for_room(void)
+{
+    struct pollfd polled = { .fd = STDERR_FILENO, .events = POLLOUT };
+    int ready;
+
+    do
+        ready = poll(&polled, 1, atomic_load(&is_stalled) ? 0 : PATIENCE);
+    while (ready < 0 && errno == EINTR);
+    atomic_store(&is_stalled, ready == 0);
+    return ready != 0;
 }
 
 __attribute__((format(printf, 2, 0))) static void log_line(enum log_level level, const char *format,
@@ -43,7 +66,7 @@ __attribute__((format(printf, 2, 0))) static void log_line(enum log_level level,
         line[length++] = '\r';
     line[length++] = '\n';
     /* There is nobody to tell that stderr cannot be written. */
-    if (write(STDERR_FILENO, line, length) < 0)
+    if (!wait_for_room() || write(STDERR_FILENO, line, length) < 0)
         return;
 }
 

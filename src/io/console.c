@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,8 +92,10 @@ static void show_help(void)
 {
     static const char help[] =
         "\r\nringlet: Ctrl-A x ends the VM, Ctrl-A Ctrl-A sends Ctrl-A to the guest\r\n";
+    struct pollfd polled = { .fd = STDERR_FILENO, .events = POLLOUT };
 
-    if (write(STDERR_FILENO, help, sizeof(help) - 1) < 0)
+    /* The loop waits for nobody, least of all with the front end's lock held. */
+    if (poll(&polled, 1, 0) <= 0 || write(STDERR_FILENO, help, sizeof(help) - 1) < 0)
         return; /* nobody to tell */
 }
 

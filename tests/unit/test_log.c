@@ -129,6 +129,32 @@ static void test_log_to_a_closed_stderr_goes_on(void **state)
     log_error("nobody hears this");
 }
 
+/* Standard error blocks, and has no room. */
+static void fill_stderr(void)
+{
+    int flags = fcntl(STDERR_FILENO, F_GETFL);
+
+    assert_int_equal(fcntl(STDERR_FILENO, F_SETFL, flags | O_NONBLOCK), 0);
+    while (write(STDERR_FILENO, "x", 1) == 1)
+        continue;
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(fcntl(STDERR_FILENO, F_SETFL, flags & ~O_NONBLOCK), 0);
+}
+
+static void test_log_does_not_wait_for_ever_for_a_reader_that_stalls(void **state)
+{
+    (void)state;
+    fill_stderr();
+    alarm(30); /* ends a test that hangs */
+    log_error("nobody reads this");
+    log_error("nor this");
+    alarm(0);
+    while (strcmp(next_line(*state), "x") == 0)
+        continue;
+    log_error("he is back");
+    assert_string_equal(next_line(*state), "ringlet: he is back\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +167,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_log_line_that_is_too_long_is_cut_and_still_ends, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_log_to_a_closed_stderr_goes_on, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_log_does_not_wait_for_ever_for_a_reader_that_stalls, set_up,
+                                        tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

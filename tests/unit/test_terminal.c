@@ -365,6 +365,32 @@ static void test_escape_key_works_while_the_guest_takes_no_input(void **state)
     player_destroy(&player);
 }
 
+/* Whoever reads our stderr has stalled, so that a write to it would not return. */
+static void test_escape_help_that_nobody_reads_holds_nothing_up(void **state)
+{
+    struct fixture *f = *state;
+    struct console_player player;
+    int saved_stderr = dup(STDERR_FILENO), ends[2];
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    while (write(ends[1], "x", 1) == 1)
+        continue;
+    assert_int_equal(fcntl(ends[1], F_SETFL, 0), 0);
+    assert_true(player_init(&player, LOOP_ENGINE_AUTO));
+    player_open_streams(&player, f->slave, f->slave, 0);
+    assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+    alarm(30); /* ends a test that hangs */
+    type(f, "\001h\001x");
+    player_run(&player, has_quit, NULL);
+    alarm(0);
+    assert_int_equal(dup2(saved_stderr, STDERR_FILENO), STDERR_FILENO);
+    player_finish(&player);
+    player_destroy(&player);
+    close(saved_stderr);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void test_a_terminal_that_hangs_up_is_the_end_of_input(void **state)
 {
     struct fixture *f = *state;
@@ -500,6 +526,7 @@ int main(void)
         TEST(test_ignored_signals_stay_ignored),
         TEST(test_console_on_a_terminal_has_escape_keys_and_passes_the_rest),
         TEST(test_escape_key_works_while_the_guest_takes_no_input),
+        TEST(test_escape_help_that_nobody_reads_holds_nothing_up),
         TEST(test_a_terminal_that_hangs_up_is_the_end_of_input),
     };
 
