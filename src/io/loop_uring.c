@@ -78,7 +78,7 @@ static bool would_block_issuer(const struct loop_op *op)
 {
     struct termios attributes;
 
-    return op->offset == LOOP_NO_OFFSET && tcgetattr(op->fd, &attributes) == 0;
+    return op->offset == LOOP_NO_OFFSET && !op->no_terminal && tcgetattr(op->fd, &attributes) == 0;
 }
 
 static void prepare(struct io_uring_sqe *sqe, const struct loop_op *op)
