@@ -6,6 +6,9 @@
 
 #include "ringlet/block_file.h"
 #include "ringlet/entropy_file.h"
+#include "ringlet/log.h"
+#include "ringlet/net_passt.h"
+#include "ringlet/net_tap.h"
 #include "ringlet/util.h"
 
 static struct loop *loop_of(const struct backend_provider *provider)
@@ -34,8 +37,36 @@ static int open_entropy(const struct backend_provider *provider, struct entropy_
     return entropy_file_open(loop_of(provider), "/dev/urandom", ret_backend, err);
 }
 
+static void passt_ended(void *argument, const char *sentence)
+{
+    log_warning("%s: %s; the link is down", (const char *)argument, sentence);
+}
+
+static int open_net(const struct backend_provider *provider, const struct net_options *options,
+                    struct net_backend **ret_backend, struct error *err)
+{
+    struct net_tap_options tap = {
+        .name = options->kind == NET_KIND_TAP ? options->tap : NULL,
+        .fds = options->fds,
+        .queue_pairs = options->queue_pairs,
+        .mtu = options->mtu,
+    };
+    struct net_passt_options passt = {
+        .forwards = options->forwards,
+        .forward_count = options->forward_count,
+        .mtu = options->mtu,
+        .ended = passt_ended,
+        .argument = (void *)(uintptr_t)options->name,
+    };
+
+    if (options->kind == NET_KIND_USER)
+        return net_passt_open(loop_of(provider), &passt, ret_backend, err);
+    return net_tap_open(loop_of(provider), &tap, ret_backend, err);
+}
+
 static const struct backend_provider_ops provider_ops = { .open_disk = open_disk,
-                                                          .open_entropy = open_entropy };
+                                                          .open_entropy = open_entropy,
+                                                          .open_net = open_net };
 
 struct loop_backends loop_backends_make(struct loop *loop)
 {

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * net_passt.c - see ringlet/net_passt.h. The frames are net_stream.c's business; this is the program behind
+ * them.
+ *
+ * passt says that it failed by ending, but not that it serves. We find out with a frame that means nothing to
+ * anybody: on a socket with next to no send buffer, room to write is back as soon as the frame was fetched.
+ * Its addresses are all broadcast, which is what passt takes the guest's for until it hears from it.
+ *
+ * What passt says on standard error goes into a pipe that never blocks it. Its last line is the reason when
+ * it ends.
+ */
+#include "ringlet/net_passt.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "child_process.h"
+#include "net_stream.h"
+#include "ringlet/backend_provider.h"
+#include "ringlet/cleanup.h"
+#include "ringlet/error.h"
+#include "ringlet/net_backend.h"
+#include "ringlet/util.h"
+
+#define START_TIMEOUT_MS 10000
+#define FORWARD_SIZE     32   /* "255.255.255.255/65535:65535" */
+#define FIXED_ARGUMENTS  16   /* all words but the ports */
+#define LAST_WORDS_SIZE  2048 /* as much of standard error as is looked at */
+
+#define GREETING_FRAME     1500
+#define GREETING_ETHERTYPE 0x88b5 /* IEEE 802: local experimental */
+
+struct net_passt {
+    struct net_stream_owner owner;
+    struct child_process child;
+    int words_fd; /* what it writes on standard error */
+    void (*ended)(void *argument, const char *sentence);
+    void *argument;
+};
+
+/* --- its ports --- */
+
+/* passt starts even when a port is taken, as long as it gets some address: ask before. */
+static int check_port(const struct net_forward *forward, struct error *err)
+{
+    CLEANUP_CLOSE int fd = socket(AF_INET, (forward->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(forward->host_port) };
+    const char *protocol = forward->udp ? "UDP" : "TCP";
+    int one = 1;
+
+    if (inet_pton(AF_INET, forward->address, &address.sin_addr) != 1)
+        return error_set(err, -EINVAL, "hostfwd: '%s' is no IPv4 address", forward->address);
+    if (fd < 0)
+        return error_set(err, -errno, "cannot make a socket: %s", strerror(errno));
+    /* As passt does: connections that are only being closed are in nobody's way. */
+    if (!forward->udp)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+        return 0;
+    switch (errno) {
+    case EADDRINUSE:
+        return error_set(err, -errno, "hostfwd: %s port %u of %s is in use: take another", protocol,
+                         forward->host_port, forward->address);
+    case EACCES:
+        return error_set(err, -errno,
+                         "hostfwd: %s port %u is for root: take one from 1024, or lower "
+                         "`sysctl net.ipv4.ip_unprivileged_port_start`",
+                         protocol, forward->host_port);
+    case EADDRNOTAVAIL:
+        return error_set(err, -errno, "hostfwd: %s is no address of this host", forward->address);
+    default:
+        return error_set(err, -errno, "hostfwd: no listening on %s port %u of %s: %s", protocol,
+                         forward->host_port, forward->address, strerror(errno));
+    }
+}
+
+/* --- its words --- */
+
+/* passt's complaints about the lack of somewhere to complain to, and of root's own about being root */
+static bool is_noise(const char *line)
+{
+    return !*line || strncmp(line, "Failed to send", 14) == 0 || strncmp(line, "Don't run as root", 17) == 0;
+}
+
+/* The last line that says something, "" if there is none. Empties the pipe. */
+static void read_last_words(int fd, char *words, size_t size)
+{
+    char text[LAST_WORDS_SIZE + 1], *next = text;
+    size_t length = 0;
+    ssize_t got;
+
+    while ((got = read(fd, text + length, LAST_WORDS_SIZE - length)) > 0) {
+        length += (size_t)got;
+        if (length == LAST_WORDS_SIZE) {
+            memmove(text, text + LAST_WORDS_SIZE / 2, LAST_WORDS_SIZE / 2);
+            length = LAST_WORDS_SIZE / 2;
+        }
+    }
+    text[length] = '\0';
+    *words = '\0';
+    while (next) {
+        const char *line = strsep(&next, "\n");
+
+        if (!is_noise(line))
+            snprintf(words, size, "%s", line);
+    }
+}
+
+static void describe_end(int status, const char *words, char *text, size_t size)
+{
+    if (*words)
+        snprintf(text, size, ": %s", words);
+    else if (WIFSIGNALED(status))
+        snprintf(text, size, " (signal %d)", WTERMSIG(status));
+    else if (WEXITSTATUS(status))
+        snprintf(text, size, " (status %d)", WEXITSTATUS(status));
+    else
+        *text = '\0';
+}
+
+/* --- starting it --- */
+
+/* "none", or -t ADDRESS/PORT:PORT for each */
+static unsigned add_ports(const char **argv, unsigned count, const struct net_passt_options *options,
+                          bool udp, char (*texts)[FORWARD_SIZE])
+{
+    const char *option = udp ? "-u" : "-t";
+    unsigned before = count;
+
+    for (unsigned i = 0; i < options->forward_count; i++) {
+        const struct net_forward *forward = &options->forwards[i];
+
+        if (forward->udp != udp)
+            continue;
+        snprintf(texts[i], FORWARD_SIZE, "%s/%u:%u", forward->address, forward->host_port,
+                 forward->guest_port);
+        argv[count++] = option;
+        argv[count++] = texts[i];
+    }
+    if (count == before) {
+        /* Said aloud: UDP would follow TCP's ports otherwise. */
+        argv[count++] = option;
+        argv[count++] = "none";
+    }
+    return count;
+}
+
+static int start(struct net_passt *passt, const struct net_passt_options *options, int socket,
+                 struct error *err)
+{
+    const char *argv[FIXED_ARGUMENTS + 2 * NET_PASST_FORWARDS_MAX];
+    char texts[NET_PASST_FORWARDS_MAX][FORWARD_SIZE], descriptor[8], mtu[8];
+    CLEANUP_CLOSE int write_end = -1;
+    unsigned count = 0;
+    int ends[2], result;
+
+    snprintf(descriptor, sizeof(descriptor), "%d", CHILD_PROCESS_FIRST_FD);
+    argv[count++] = options->program ? options->program : "passt";
+    argv[count++] = "--foreground";
+    argv[count++] = "--quiet";
+    argv[count++] = "--fd";
+    argv[count++] = descriptor;
+    if (options->mtu) {
+        snprintf(mtu, sizeof(mtu), "%u", options->mtu);
+        argv[count++] = "--mtu";
+        argv[count++] = mtu;
+    }
+    count = add_ports(argv, count, options, false, texts);
+    count = add_ports(argv, count, options, true, texts);
+    argv[count] = NULL;
+
+    /* O_NONBLOCK at both ends: nobody reads while it runs. */
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+        return error_set(err, -errno, "cannot make a pipe: %s", strerror(errno));
+    passt->words_fd = ends[0];
+    write_end = ends[1];
+    result = child_process_start(argv, &socket, 1, write_end, &passt->child);
+    if (result == -ENOENT)
+        return error_set(err, result, "%s is not installed: `apt install passt`", argv[0]);
+    if (result < 0)
+        return error_set(err, result, "cannot start %s: %s", argv[0], strerror(-result));
+    return 0;
+}
+
+static int greet(int fd)
+{
+    unsigned char frame[4 + GREETING_FRAME] = { 0 };
+    uint32_t length = htonl(GREETING_FRAME);
+    uint16_t type = htons(GREETING_ETHERTYPE);
+
+    memcpy(frame, &length, sizeof(length));
+    memset(frame + 4, 0xff, 12);
+    memcpy(frame + 16, &type, sizeof(type));
+    return send(fd, frame, sizeof(frame), MSG_NOSIGNAL) == sizeof(frame) ? 0 : -errno;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+/* Until it has fetched the greeting, has ended, or it takes too long. */
+static int wait_until_ready(struct net_passt *passt, int fd, struct error *err)
+{
+    struct pollfd polled[] = { { .fd = fd, .events = POLLOUT },
+                               { .fd = passt->child.pidfd, .events = POLLIN } };
+    char words[256], end[288];
+    int64_t deadline = now_ms() + START_TIMEOUT_MS;
+    int ready, status;
+
+    do
+        ready = poll(polled, ARRAY_SIZE(polled), (int)(deadline > now_ms() ? deadline - now_ms() : 0));
+    while (ready < 0 && errno == EINTR);
+    if (ready < 0)
+        return error_set(err, -errno, "cannot wait for passt: %s", strerror(errno));
+    if (ready == 0)
+        return error_set(err, -ETIMEDOUT, "passt does not serve %d seconds after its start",
+                         START_TIMEOUT_MS / 1000);
+    if (!(polled[0].revents & (POLLHUP | POLLERR)) && !polled[1].revents)
+        return 0;
+    /* It has closed the socket, or is about to: its end follows. */
+    poll(&polled[1], 1, (int)(deadline > now_ms() ? deadline - now_ms() : 0));
+    status = 0;
+    child_process_reap(&passt->child, &status);
+    read_last_words(passt->words_fd, words, sizeof(words));
+    describe_end(status, words, end, sizeof(end));
+    return error_set(err, -ECHILD, "passt does not start%s", end);
+}
+
+static int start_and_wait(struct net_passt *passt, const struct net_passt_options *options, int ours,
+                          int theirs, struct error *err)
+{
+    int size, least = 1, result;
+    socklen_t length = sizeof(size);
+
+    if (getsockopt(ours, SOL_SOCKET, SO_SNDBUF, &size, &length) < 0 ||
+        setsockopt(ours, SOL_SOCKET, SO_SNDBUF, &least, sizeof(least)) < 0)
+        return error_set(err, -errno, "cannot set up a socket: %s", strerror(errno));
+    result = start(passt, options, theirs, err);
+    if (result < 0)
+        return result;
+    /* One that has ended already tells below. */
+    greet(ours);
+    result = wait_until_ready(passt, ours, err);
+    if (result < 0)
+        return result;
+    size /= 2; /* the kernel doubles what it is given, and tells the double */
+    setsockopt(ours, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    return 0;
+}
+
+/* --- while it runs --- */
+
+static struct net_passt *net_passt(struct net_stream_owner *owner)
+{
+    return container_of(owner, struct net_passt, owner);
+}
+
+static void ended(struct net_stream_owner *owner, const char *reason)
+{
+    struct net_passt *passt = net_passt(owner);
+    char words[256], end[288], sentence[400];
+    int status;
+
+    /* Without the stream it is of no use. It may have ended, or not quite: see dropped(). */
+    if (passt->child.pid)
+        kill(passt->child.pid, SIGKILL);
+    child_process_reap(&passt->child, &status);
+    if (!passt->ended)
+        return;
+    read_last_words(passt->words_fd, words, sizeof(words));
+    describe_end(0, words, end, sizeof(end));
+    snprintf(sentence, sizeof(sentence), "passt %s%s", reason, end);
+    passt->ended(passt->argument, sentence);
+}
+
+/* A guest without a link sends now and then: time to reap what had not quite ended. */
+static void dropped(struct net_stream_owner *owner)
+{
+    int status;
+
+    child_process_reap(&net_passt(owner)->child, &status);
+}
+
+static void release(struct net_passt *passt)
+{
+    child_process_finish(&passt->child);
+    if (passt->words_fd >= 0)
+        close(passt->words_fd);
+    free(passt);
+}
+
+static void destroyed(struct net_stream_owner *owner)
+{
+    release(net_passt(owner));
+}
+
+int net_passt_open(struct loop *loop, const struct net_passt_options *options,
+                   struct net_backend **ret_backend, struct error *err)
+{
+    CLEANUP_CLOSE int ours = -1;
+    CLEANUP_CLOSE int theirs = -1;
+    struct net_passt *passt;
+    int ends[2], result;
+
+    if (options->forward_count > NET_PASST_FORWARDS_MAX)
+        return error_set(err, -E2BIG, "hostfwd is given more than %d times", NET_PASST_FORWARDS_MAX);
+    for (unsigned i = 0; i < options->forward_count; i++) {
+        result = check_port(&options->forwards[i], err);
+        if (result < 0)
+            return result;
+    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return error_set(err, -errno, "cannot make a socket: %s", strerror(errno));
+    ours = ends[0];
+    theirs = ends[1];
+    passt = calloc(1, sizeof(*passt));
+    if (!passt)
+        return error_set(err, -ENOMEM, "out of memory");
+    passt->owner = (struct net_stream_owner){ .ended = ended, .dropped = dropped, .destroyed = destroyed };
+    passt->child.pidfd = passt->words_fd = -1;
+    passt->ended = options->ended;
+    passt->argument = options->argument;
+
+    result = start_and_wait(passt, options, ours, theirs, err);
+    if (result == 0) {
+        result = net_stream_create(loop, ours, options->mtu, &passt->owner, ret_backend);
+        if (result < 0)
+            error_set(err, result, "cannot make a network: %s", strerror(-result));
+    }
+    if (result < 0) {
+        release(passt);
+        return result;
+    }
+    steal_fd(&ours);
+    return 0;
+}
