@@ -103,12 +103,13 @@ static int create_memory(struct vm *vm, struct error *err)
 
 static int create_hypervisor(struct vm *vm, struct error *err)
 {
+    const struct kvm_own_pages pages = { .identity_map = LAYOUT_KVM_IDENTITY_MAP, .tss = LAYOUT_KVM_TSS };
     CLEANUP_CLOSE int fd = kvm_open_device(KVM_DEVICE, err);
     int result;
 
     if (fd < 0)
         return fd;
-    result = kvm_create(fd, &vm->kvm, err);
+    result = kvm_create(fd, &pages, &vm->kvm, err);
     if (result < 0)
         return result;
     steal_fd(&fd);

@@ -38,8 +38,17 @@ int kvm_open_device(const char *path, struct error *err);
 /* KVM_CHECK_EXTENSION: 0 when absent, else KVM's number. */
 int kvm_capability(int device_fd, int capability);
 
+/*
+ * Where KVM may put the four pages of its own that it needs in the guest's address space on Intel hosts,
+ * below 4 GiB and clear of RAM (api.rst: KVM_SET_IDENTITY_MAP_ADDR, KVM_SET_TSS_ADDR).
+ */
+struct kvm_own_pages {
+    uint64_t identity_map; /* one page */
+    uint64_t tss;          /* three */
+};
+
 /* A VM with its interrupt controllers. Takes over `device_fd` when it succeeds. */
-int kvm_create(int device_fd, struct kvm **ret_kvm, struct error *err);
+int kvm_create(int device_fd, const struct kvm_own_pages *pages, struct kvm **ret_kvm, struct error *err);
 
 /* The same as the contract (ringlet/hypervisor.h); ops->destroy ends it, after every vCPU is destroyed. */
 struct hypervisor *kvm_hypervisor(struct kvm *kvm);

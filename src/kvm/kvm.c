@@ -18,13 +18,6 @@
 #include "ringlet/error.h"
 #include "ringlet/util.h"
 
-/*
- * On Intel hosts KVM needs four pages of its own in the guest's address space (api.rst: KVM_SET_TSS_ADDR,
- * KVM_SET_IDENTITY_MAP_ADDR). They lie in the hole below 4 GiB, right under the usual place of a BIOS.
- */
-#define IDENTITY_MAP_ADDRESS UINT64_C(0xfffbc000)
-#define TSS_ADDRESS          0xfffbd000ul
-
 /* KVM's own limit (arch/x86: KVM_MAX_CPUID_ENTRIES) */
 #define CPUID_CAPACITY 256
 
@@ -214,20 +207,24 @@ static const struct hypervisor_ops hypervisor_ops = {
     .destroy = destroy,
 };
 
-static int create_interrupt_controllers(struct kvm *kvm, struct error *err)
+/* KVM wants both before the first vCPU. */
+static int give_pages(struct kvm *kvm, const struct kvm_own_pages *pages, struct error *err)
 {
-    struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
-    uint64_t identity_map = IDENTITY_MAP_ADDRESS;
     int result = 0;
 
     if (kvm_capability(kvm->device_fd, KVM_CAP_SET_IDENTITY_MAP_ADDR))
-        result = kvm_ioctl(kvm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map);
+        result = kvm_ioctl(kvm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &pages->identity_map);
     if (result < 0)
         return error_set(err, result, "KVM refuses an identity map page: %s", strerror(-result));
-    result = kvm_ioctl_number(kvm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS);
-    if (result < 0)
-        return error_set(err, result, "KVM refuses a TSS address: %s", strerror(-result));
-    result = kvm_ioctl_number(kvm->vm_fd, KVM_CREATE_IRQCHIP, 0);
+    result = kvm_ioctl_number(kvm->vm_fd, KVM_SET_TSS_ADDR, pages->tss);
+    return result < 0 ? error_set(err, result, "KVM refuses a TSS address: %s", strerror(-result)) : 0;
+}
+
+static int create_interrupt_controllers(struct kvm *kvm, struct error *err)
+{
+    struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
+    int result = kvm_ioctl_number(kvm->vm_fd, KVM_CREATE_IRQCHIP, 0);
+
     if (result < 0)
         return error_set(err, result, "KVM refuses to create interrupt controllers: %s", strerror(-result));
     if (kvm_capability(kvm->device_fd, KVM_CAP_PIT2)) {
@@ -238,7 +235,7 @@ static int create_interrupt_controllers(struct kvm *kvm, struct error *err)
     return 0;
 }
 
-int kvm_create(int device_fd, struct kvm **ret_kvm, struct error *err)
+int kvm_create(int device_fd, const struct kvm_own_pages *pages, struct kvm **ret_kvm, struct error *err)
 {
     struct kvm *kvm;
     int result;
@@ -269,7 +266,9 @@ int kvm_create(int device_fd, struct kvm **ret_kvm, struct error *err)
         goto fail;
     }
     kvm->run_size = (size_t)result;
-    result = create_interrupt_controllers(kvm, err);
+    result = give_pages(kvm, pages, err);
+    if (result == 0)
+        result = create_interrupt_controllers(kvm, err);
     if (result < 0)
         goto fail;
     *ret_kvm = kvm;
