@@ -5,11 +5,14 @@
  * How requests map to the file:
  *   read, write    preadv and pwritev, carried on after short transfers; with BLOCK_FUA a write is RWF_DSYNC
  *   flush          fdatasync. Once one has failed every later one fails too: the kernel reports lost pages to
- *                  one fdatasync only and then forgets them, so that a success after it would be a lie
- *   discard        punches a hole (file) or BLKDISCARD (device). It is advice: where the storage cannot, and
- * for ends of the range that are no whole blocks of a device, nothing happens and that is a success write
- * zeroes   punches a hole if BLOCK_MAY_UNMAP, else zeroes the range in place; where the storage can do
- *                  neither, zeroes are written
+ *                  one fdatasync only and then forgets them, so that a success after it would be a lie. (One
+ *                  that could not even begin, -EAGAIN, is no such failure)
+ *   discard        punches a hole (file) or BLKDISCARD (device). It is advice: where the storage cannot,
+ *                  and for ends of the range that are no whole blocks of a device, nothing happens and
+ *                  that is a success
+ *   write zeroes   punches a hole if BLOCK_MAY_UNMAP, else zeroes the range in place; where the storage
+ *                  can do neither, zeroes are written
+ *
  * Neither discard nor write zeroes waits for stable storage unless BLOCK_FUA says so; then an fdatasync
  * follows.
  *

@@ -9,13 +9,16 @@
  *
  *   stdio   Input from descriptor 0, output to 1. A terminal on 0 is made raw (terminal.h) and has an escape
  *           key, Ctrl-A: then x ends the VM, Ctrl-A sends one Ctrl-A, h or ? shows a line of help, and
- * anything else is sent together with the Ctrl-A. A descriptor that is not open gives no input, or discards.
- * Input that is no terminal passes as it is, byte for byte. While we are a background job of that terminal,
- * it is neither touched nor read. file    Output only, to PATH, which starts empty each time. pty     A new
- * pseudo-terminal; console_path() is its name. While nobody has it open the last 64 KiB of output are kept
- * for whoever comes next. socket  A UNIX stream socket at PATH, mode 0600, for one client at a time; the next
- * is served when the one before has left. Without a client, as with pty. A socket file that nobody listens on
- * any more is replaced; ours is removed at the end. null    No input, output discarded.
+ *           anything else is sent together with the Ctrl-A. A descriptor that is not open gives no input,
+ *           or discards. Input that is no terminal passes as it is, byte for byte. While we are a background
+ *           job of that terminal, it is neither touched nor read.
+ *   file    Output only, to PATH, which starts empty each time.
+ *   pty     A new pseudo-terminal; console_path() is its name. While nobody has it open the last 64 KiB of
+ *           output are kept for whoever comes next.
+ *   socket  A UNIX stream socket at PATH, mode 0600, for one client at a time; the next is served when the
+ *           one before has left. Without a client, as with pty. A socket file that nobody listens on any
+ *           more is replaced; ours is removed at the end.
+ *   null    No input, output discarded.
  */
 #ifndef RINGLET_CONSOLE_H
 #define RINGLET_CONSOLE_H

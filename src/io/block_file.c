@@ -146,9 +146,10 @@ static void sync_done(struct loop_op *op, int res)
 
     if (retry_later(own, res, sync))
         return;
-    if (res < 0)
+    /* EAGAIN is the loop's word for one that never began: no page was lost, and the next may succeed. */
+    if (res < 0 && res != -EAGAIN)
         own->file->sync_error = res;
-    finish(own, own->file->sync_error);
+    finish(own, own->file->sync_error ? own->file->sync_error : res);
 }
 
 static void sync(struct file_request *own)
