@@ -75,7 +75,8 @@ void loop_wake(struct loop *loop)
 
     /*
      * Pairs with loop_woken(): whoever set the flag writes the eventfd, and what was published before the
-     * flag is seen after it is cleared. An eventfd that was just emptied takes the write; it cannot fail.
+     * flag is seen after it is cleared, because the clearing reads the flag that was set. An eventfd that was
+     * just emptied takes the write; it cannot fail.
      */
     if (!atomic_exchange(&loop->wake_sent, true) && write(loop->wake_fd, &one, sizeof(one)) < 0)
         assert(errno == EAGAIN);
@@ -89,7 +90,7 @@ void loop_woken(struct loop *loop)
     /* Empty it before clearing the flag: the other way round could swallow the next wake-up. */
     if (read(loop->wake_fd, &count, sizeof(count)) < 0)
         assert(errno == EAGAIN);
-    atomic_store(&loop->wake_sent, false);
+    (void)atomic_exchange(&loop->wake_sent, false);
     loop->woken = true;
 }
 
