@@ -8,11 +8,11 @@
  * offloads that were set. Requests and buffers are the device's and stay until done().
  *
  * The header is the first 12 bytes of a request's vectors, cut anywhere: the guest of a receive may have laid
- * its buffers out in any way. A transmit's header is a vector of its own. receive() writes a header's first 10
- * bytes, all zero where nothing is offloaded; num_buffers is the device's to write.
+ * its buffers out in any way. A transmit's header is a vector of its own. receive() writes a header's first
+ * 10 bytes, all zero where nothing is offloaded; num_buffers is the device's to write.
  *
- * A backend begins with no offloads to the guest and one queue pair. With fewer pairs than before, receives of
- * the others may stay until cancel(), end with -ECANCELED, or be filled once more (the device drops it).
+ * A backend begins with no offloads to the guest and one queue pair. With fewer pairs than before, receives
+ * of the others may stay until cancel(), end with -ECANCELED, or be filled once more (the device drops it).
  * Offloads that are switched off may still be seen in frames that were on their way (dropped likewise).
  *
  * Every request is finished exactly once, on the loop thread with the client's lock held, never from inside
