@@ -52,7 +52,7 @@ struct loop_op {
     void (*done)(struct loop_op *op,
                  int res);    /* res: bytes or 0, or -errno; -ECANCELED after loop_cancel() */
     struct io_client *client; /* whose lock is held around done(); NULL for none */
-    bool no_terminal;         /* a hint: what is written to is no terminal, so that nothing has to find out */
+    bool no_terminal;         /* a hint: what is written to is no terminal, so that a write is simply tried */
 
     /* The loop's own from here. */
     struct loop_op *next;

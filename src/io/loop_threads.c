@@ -7,6 +7,9 @@
  * with RWF_NOWAIT. Where the kernel cannot do that (terminals; regular files with cold pages; accept on a
  * blocking socket) the pool does the blocking.
  *
+ * Writes to what is known to be no terminal are tried before anything is waited for: there mostly is room,
+ * and a tap that is down is never said to be ready, whereas a write finds out.
+ *
  * poll rather than epoll: descriptors are few, every wait is one-shot, so epoll would cost an epoll_ctl()
  * each; and two operations may wait on one descriptor, which epoll's one registration makes awkward.
  */
@@ -28,6 +31,7 @@
 
 struct threads_loop {
     struct loop loop;
+    struct op_list untried; /* writes for the next turn to try */
     struct op_list waiting;
     unsigned waiting_count;
     struct op_list timers; /* soonest first; timespec is the deadline on CLOCK_MONOTONIC */
@@ -108,12 +112,20 @@ static void start_timer(struct threads_loop *threads, struct loop_op *op)
     op_list_move(&threads->timers, &sooner);
 }
 
+static void try_next_turn(struct threads_loop *threads, struct loop_op *op)
+{
+    op->state = LOOP_OP_WAITING;
+    op_list_append(&threads->untried, op);
+}
+
 static void start(struct loop *loop, struct loop_op *op)
 {
     struct threads_loop *threads = threads_loop(loop);
 
     if (op->opcode == LOOP_OP_TIMEOUT)
         start_timer(threads, op);
+    else if (op->no_terminal && loop_op_is_write(op) && loop_op_is_stream(op))
+        try_next_turn(threads, op);
     else if (op->opcode == LOOP_OP_POLL || loop_op_is_stream(op))
         wait_for_descriptor(threads, op);
     else
@@ -126,7 +138,7 @@ static void cancel(struct loop *loop, struct loop_op *op)
 
     if (op_list_remove(&threads->waiting, op))
         threads->waiting_count--;
-    else
+    else if (!op_list_remove(&threads->untried, op))
         op_list_remove(&threads->timers, op);
     loop_op_finish(loop, op, -ECANCELED);
 }
@@ -164,6 +176,18 @@ static void attempt(struct threads_loop *threads, struct loop_op *op)
         wait_for_descriptor(threads, op);
     else
         loop_op_finish(&threads->loop, op, result);
+}
+
+static void try_writes(struct threads_loop *threads)
+{
+    struct op_list untried = { 0 };
+    struct loop_op *op;
+
+    op_list_move(&untried, &threads->untried);
+    while ((op = op_list_pop(&untried))) {
+        op->state = LOOP_OP_IDLE;
+        attempt(threads, op);
+    }
 }
 
 static void serve_descriptors(struct threads_loop *threads)
@@ -226,6 +250,8 @@ static int turn(struct loop *loop, bool block)
     struct timespec time;
     unsigned count = 0;
 
+    try_writes(threads);
+    block = block && !loop->ready.head;
     threads->polled[count++] = (struct pollfd){ .fd = loop->wake_fd, .events = POLLIN };
     for (struct loop_op *op = threads->waiting.head; op; op = op->next)
         threads->polled[count++] = (struct pollfd){ .fd = op->fd, .events = (short)poll_events(op) };
