@@ -91,6 +91,10 @@ static void print_device_option(FILE *to, const struct device_type *type)
 
     spell_option(spelling, sizeof(spelling), type->name, type->short_name, type->metavar, type->key_count);
     print_option(to, 2, spelling, type->help);
+    for (unsigned i = 0; i < type->value_count; i++) {
+        spell_key(spelling, sizeof(spelling), &type->values[i]);
+        print_option(to, 6, spelling, type->values[i].help);
+    }
     for (unsigned i = 0; i < type->key_count; i++) {
         spell_key(spelling, sizeof(spelling), &type->keys[i]);
         print_option(to, 8, spelling, type->keys[i].help);
@@ -189,6 +193,10 @@ void help_print_man_page(FILE *to)
         print_roff_option(to, spelling, types[i].help);
         if (types[i].key_count)
             fputs(".RS\n", to);
+        for (unsigned j = 0; j < types[i].value_count; j++) {
+            spell_key(spelling, sizeof(spelling), &types[i].values[j]);
+            print_roff_option(to, spelling, types[i].values[j].help);
+        }
         for (unsigned j = 0; j < types[i].key_count; j++) {
             spell_key(spelling, sizeof(spelling), &types[i].keys[j]);
             print_roff_option(to, spelling, types[i].keys[j].help);

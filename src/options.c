@@ -228,7 +228,15 @@ static int parse_key_value(const struct device_type *type, const struct device_k
         if (!value || number < key->minimum || (key->maximum && number > key->maximum))
             return error_set(err, -EINVAL, "--%s: '%s' takes a text of %llu to %llu characters", type->name,
                              key->name, (unsigned long long)key->minimum, (unsigned long long)key->maximum);
-        argument->keys[index].text = value;
+        if (!key->repeatable) {
+            argument->keys[index].text = value;
+        } else if (argument->repeated_count == DEVICE_REPEATED_MAX) {
+            return error_set(err, -EINVAL, "--%s: '%s' is given more than %d times", type->name, key->name,
+                             DEVICE_REPEATED_MAX);
+        } else {
+            argument->repeated[argument->repeated_count].key = index;
+            argument->repeated[argument->repeated_count++].text = value;
+        }
         return 0;
     case DEVICE_KEY_NUMBER:
         if (!value || !parse_number(value, &number) || number < key->minimum || number > key->maximum ||
@@ -257,6 +265,54 @@ static int parse_key_value(const struct device_type *type, const struct device_k
     return -EINVAL;
 }
 
+/* Which of `count` keys is called so; `count` if none. */
+static unsigned find_key(const struct device_key *keys, unsigned count, const char *name)
+{
+    unsigned i = 0;
+
+    while (i < count && strcmp(keys[i].name, name) != 0)
+        i++;
+    return i;
+}
+
+/* What stands before the first comma, where the type says what may. */
+static int parse_listed_value(const struct device_type *type, char *field, struct device_argument *argument,
+                              struct error *err)
+{
+    char *value = strchr(field, '='), list[128] = "";
+    unsigned i;
+
+    if (value)
+        *value++ = '\0';
+    i = find_key(type->values, type->value_count, field);
+    if (i < type->value_count) {
+        const struct device_key *key = &type->values[i];
+
+        if (key->kind == DEVICE_KEY_FLAG && value)
+            return error_set(err, -EINVAL, "--%s %s takes no '=%s'", type->name, field, value);
+        if (key->kind == DEVICE_KEY_TEXT && (!value || !*value))
+            return error_set(err, -EINVAL, "--%s %s needs a %s: --%s %s=%s", type->name, field, key->metavar,
+                             type->name, field, key->metavar);
+        argument->choice = i;
+        argument->value = value;
+        return 0;
+    }
+    for (i = 0; i < type->value_count; i++) {
+        const struct device_key *key = &type->values[i];
+        size_t length = strlen(list);
+        bool last = !type->none && i + 1 == type->value_count;
+
+        snprintf(list + length, sizeof(list) - length, "%s%s%s%s",
+                 !i     ? ""
+                 : last ? " or "
+                        : ", ",
+                 key->name, key->kind == DEVICE_KEY_TEXT ? "=" : "",
+                 key->kind == DEVICE_KEY_TEXT ? key->metavar : "");
+    }
+    return error_set(err, -EINVAL, "--%s takes %s%s%s, not '%s'", type->name, list, type->none ? " or " : "",
+                     type->none ? type->none : "", field);
+}
+
 static int parse_device_fields(const struct device_type *type, char *text, struct device_argument *argument,
                                struct error *err)
 {
@@ -265,6 +321,12 @@ static int parse_device_fields(const struct device_type *type, char *text, struc
     if (!*field)
         return error_set(err, -EINVAL, "--%s needs a %s before the first comma", type->name, type->metavar);
     argument->value = field;
+    if (type->values) {
+        int result = parse_listed_value(type, field, argument, err);
+
+        if (result < 0)
+            return result;
+    }
     while ((field = next_field(&cursor))) {
         char *value = strchr(field, '=');
         unsigned i;
@@ -272,19 +334,18 @@ static int parse_device_fields(const struct device_type *type, char *text, struc
 
         if (value)
             *value++ = '\0';
-        for (i = 0; i < type->key_count && strcmp(type->keys[i].name, field) != 0; i++)
-            ;
+        i = find_key(type->keys, type->key_count, field);
         if (i == type->key_count)
             return error_set(err, -EINVAL, "--%s knows no '%s' (a comma in a file name is written twice)",
                              type->name, field);
-        if (argument->keys[i].given)
+        if (argument->keys[i].given && !type->keys[i].repeatable)
             return error_set(err, -EINVAL, "--%s: '%s' is given twice", type->name, field);
         result = parse_key_value(type, &type->keys[i], value, argument, i, err);
         if (result < 0)
             return result;
         argument->keys[i].given = true;
     }
-    return 0;
+    return type->check ? type->check(argument, err) : 0;
 }
 
 static int add_device(struct run_options *options, const struct device_type *type, const char *text,
@@ -298,6 +359,8 @@ static int add_device(struct run_options *options, const struct device_type *typ
     if (!grown)
         return error_set(err, -ENOMEM, "out of memory");
     options->devices = grown;
+    if (type->none && strcmp(text, type->none) == 0)
+        return 0;
     for (unsigned i = 0; i < options->device_count; i++)
         number += grown[i].type == type;
     if (number && !type->repeatable)

@@ -6,7 +6,8 @@
  * --help and the man page are all written from it (src/devices/device_table.c), so that adding a device
  * touches neither of them.
  *
- * A device's argument reads VALUE,key,key=value,...; a comma inside a value is doubled.
+ * A device's argument reads VALUE,key,key=value,...; a comma inside a value is doubled. Where a type lists
+ * `values`, VALUE is one of them, spelled as a key is: "user", "tap=NAME".
  */
 #ifndef RINGLET_DEVICE_TYPE_H
 #define RINGLET_DEVICE_TYPE_H
@@ -32,20 +33,28 @@ struct device_key {
     uint64_t minimum, maximum;  /* of a number; of a text's length when maximum is not 0 */
     bool power_of_two;          /* of a number */
     const char *const *choices; /* ends in NULL */
+    bool repeatable;            /* of a text: may be given again; see device_argument.repeated */
     const char *metavar;        /* "TEXT", "N" */
     const char *help;
 };
 
-#define DEVICE_KEY_MAX 12
+#define DEVICE_KEY_MAX      12
+#define DEVICE_REPEATED_MAX 64
 
 /* One option as given: value and the keys, at the same index as in the type's table. */
 struct device_argument {
     const char *value; /* what stands before the first comma; NULL where the type takes none */
+    unsigned choice;   /* with `values`: which; `value` is then what stands behind its '=', or NULL */
     struct {
         bool given;
         const char *text; /* TEXT, CHOICE */
         uint64_t number;  /* NUMBER, CHOICE */
     } keys[DEVICE_KEY_MAX];
+    struct {
+        unsigned key;
+        const char *text;
+    } repeated[DEVICE_REPEATED_MAX]; /* of repeatable keys, as they came */
+    unsigned repeated_count;
 };
 
 /* What a device may be made of. Borrowed; outlives the device. */
@@ -60,10 +69,15 @@ struct device_type {
     char short_name;     /* the short option, or 0 */
     const char *metavar; /* of the value, "FILE"; NULL: the option takes no argument at all */
     const char *help;
+    const struct device_key *values; /* optional: FLAGs and TEXTs, of which VALUE is one */
+    unsigned value_count;
+    const char *none; /* optional: a VALUE that stands for no device at all */
     const struct device_key *keys;
     unsigned key_count;
     bool repeatable;
 
+    /* optional: what the keys' kinds do not say. Opens nothing. 0 or -EINVAL with *err. */
+    int (*check)(const struct device_argument *argument, struct error *err);
     /* required: make one. 0 or -errno with *err. */
     int (*create)(const struct device_argument *argument, const struct device_environment *environment,
                   struct virtio_device **ret_device, struct error *err);

@@ -7,14 +7,18 @@
 #include "ringlet/device_type.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 
+#include "net_argument.h"
 #include "ringlet/backend_provider.h"
 #include "ringlet/block_backend.h"
 #include "ringlet/entropy_backend.h"
 #include "ringlet/error.h"
+#include "ringlet/net_backend.h"
 #include "ringlet/util.h"
 #include "ringlet/virtio_blk.h"
+#include "ringlet/virtio_net.h"
 #include "ringlet/virtio_rng.h"
 
 /* --- disk --- */
@@ -93,6 +97,140 @@ static int disk_create(const struct device_argument *argument, const struct devi
     return 0;
 }
 
+/* --- net --- */
+
+#define NET_QUEUE_SIZE 256
+
+enum net_key { NET_MAC, NET_MTU, NET_QUEUES, NET_HOSTFWD, NET_KEY_COUNT };
+
+static const struct device_key net_values[] = {
+    [NET_KIND_TAP] = { .name = "tap",
+                       .kind = DEVICE_KEY_TEXT,
+                       .metavar = "NAME",
+                       .help = "a tap of the host, made by root with `ip tuntap add NAME mode tap user $USER "
+                               "vnet_hdr` and put into a bridge or routed" },
+    [NET_KIND_FD] = { .name = "fd",
+                      .kind = DEVICE_KEY_TEXT,
+                      .metavar = "N[:N...]",
+                      .help = "a tap that whoever starts us has opened, with IFF_NO_PI and IFF_VNET_HDR; a "
+                              "descriptor for each queue" },
+    [NET_KIND_USER] = { .name = "user",
+                        .kind = DEVICE_KEY_FLAG,
+                        .help = "the host's own connections, by passt; needs no rights and no set-up" },
+};
+static_assert(ARRAY_SIZE(net_values) == NET_KIND_COUNT, "a row for each kind");
+
+static const struct device_key net_keys[] = {
+    [NET_MAC] = { .name = "mac",
+                  .kind = DEVICE_KEY_TEXT,
+                  .minimum = 1,
+                  .maximum = 64,
+                  .metavar = "ADDRESS",
+                  .help =
+                      "the guest's Ethernet address (default: 02: and five random bytes, new each time)" },
+    [NET_MTU] = { .name = "mtu",
+                  .kind = DEVICE_KEY_NUMBER,
+                  .minimum = VIRTIO_NET_MIN_MTU,
+                  .maximum = UINT16_MAX,
+                  .metavar = "N",
+                  .help = "longest packet, told to the guest and set on a tap (default: the tap's)" },
+    [NET_QUEUES] = { .name = "queues",
+                     .kind = DEVICE_KEY_NUMBER,
+                     .minimum = 1,
+                     .maximum = NET_MAX_QUEUE_PAIRS,
+                     .metavar = "N",
+                     .help = "tap: pairs of virtqueues, 1 to 8 (default 1); more than one want a tap made "
+                             "with multi_queue" },
+    [NET_HOSTFWD] = { .name = "hostfwd",
+                      .kind = DEVICE_KEY_TEXT,
+                      .minimum = 1,
+                      .maximum = 64,
+                      .repeatable = true,
+                      .metavar = "[udp:][ADDRESS:]PORT:PORT",
+                      .help = "user: a port of the host that leads to one of the guest, for this host alone "
+                              "unless ADDRESS says otherwise (0.0.0.0: for all); may be given again" },
+};
+static_assert(ARRAY_SIZE(net_keys) == NET_KEY_COUNT && NET_KEY_COUNT <= DEVICE_KEY_MAX, "a row for each key");
+
+/* What is known without opening anything; the pointers are the caller's. */
+struct net_plan {
+    struct net_options options;
+    uint8_t mac[6];
+    int fds[NET_MAX_QUEUE_PAIRS];
+    struct net_forward forwards[DEVICE_REPEATED_MAX];
+};
+
+static int net_plan_make(const struct device_argument *argument, struct net_plan *ret_plan, struct error *err)
+{
+    struct net_options options = {
+        .kind = (enum net_kind)argument->choice,
+        .tap = argument->value,
+        .fds = ret_plan->fds,
+        .queue_pairs = argument->keys[NET_QUEUES].given ? (unsigned)argument->keys[NET_QUEUES].number : 1,
+        .mtu = (uint16_t)argument->keys[NET_MTU].number,
+        .forwards = ret_plan->forwards,
+        .forward_count = argument->repeated_count,
+    };
+    int result = 0;
+
+    if (options.kind != NET_KIND_TAP && argument->keys[NET_QUEUES].given)
+        return error_set(err, -EINVAL, "--net: 'queues' is for tap=; %s",
+                         options.kind == NET_KIND_FD ? "fd= has as many as descriptors" : "user has one");
+    if (options.kind != NET_KIND_USER && argument->repeated_count)
+        return error_set(err, -EINVAL,
+                         "--net: 'hostfwd' is for user; a guest on a tap has an address of its own");
+    if (argument->keys[NET_MAC].given)
+        result = net_argument_mac(argument->keys[NET_MAC].text, ret_plan->mac, err);
+    for (unsigned i = 0; i < argument->repeated_count && result == 0; i++)
+        result = net_argument_forward(argument->repeated[i].text, &ret_plan->forwards[i], err);
+    if (result == 0 && options.kind == NET_KIND_FD) {
+        result = net_argument_fds(argument->value, ret_plan->fds, NET_MAX_QUEUE_PAIRS, err);
+        options.queue_pairs = result < 0 ? 0 : (unsigned)result;
+    }
+    ret_plan->options = options;
+    return result < 0 ? result : 0;
+}
+
+static int net_check(const struct device_argument *argument, struct error *err)
+{
+    struct net_plan plan;
+
+    return net_plan_make(argument, &plan, err);
+}
+
+static int net_create(const struct device_argument *argument, const struct device_environment *environment,
+                      struct virtio_device **ret_device, struct error *err)
+{
+    struct virtio_net_options options = { .name = environment->name, .queue_size = NET_QUEUE_SIZE };
+    struct net_backend *backend;
+    struct net_plan plan;
+    int result = net_plan_make(argument, &plan, err);
+
+    if (result < 0)
+        return result;
+    if (!argument->keys[NET_MAC].given) {
+        result = net_argument_random_mac(plan.mac);
+        if (result < 0)
+            return error_set(err, result, "no random address for %s: %s", environment->name,
+                             strerror(-result));
+    }
+    plan.options.name = environment->name;
+    result = environment->backends->ops->open_net(environment->backends, &plan.options, &backend, err);
+    if (result < 0) {
+        error_prefix(err, "--net");
+        return result;
+    }
+    memcpy(options.mac, plan.mac, sizeof(options.mac));
+    options.mtu = plan.options.mtu;
+    options.queue_pairs = (uint16_t)backend->info.queue_pairs;
+    result = virtio_net_create(&options, backend, environment->memory, ret_device);
+    if (result < 0) {
+        net_backend_destroy(backend);
+        return error_set(err, result, "cannot make a network device: %s", strerror(-result));
+    }
+    return 0;
+}
+
 /* --- rng --- */
 
 static int rng_create(const struct device_argument *argument, const struct device_environment *environment,
@@ -124,6 +262,19 @@ static const struct device_type types[] = {
         .key_count = ARRAY_SIZE(disk_keys),
         .repeatable = true,
         .create = disk_create,
+    },
+    {
+        .name = "net",
+        .metavar = "WHERE",
+        .help = "a network card; --net none, as without the option, means there is none",
+        .values = net_values,
+        .value_count = ARRAY_SIZE(net_values),
+        .none = "none",
+        .keys = net_keys,
+        .key_count = ARRAY_SIZE(net_keys),
+        .repeatable = true,
+        .check = net_check,
+        .create = net_create,
     },
     {
         .name = "rng",
