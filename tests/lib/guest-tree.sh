@@ -7,6 +7,7 @@
 # What "--with" knows: the package a tool is in, and its programs.
 declare -A tool_package=(
 	[blk]=util-linux
+	[curl]=curl
 	[e2fsprogs]=e2fsprogs
 	[ethtool]=ethtool
 	[fio]=fio
@@ -15,6 +16,7 @@ declare -A tool_package=(
 )
 declare -A tool_programs=(
 	[blk]='fstrim blkdiscard lsblk'
+	[curl]=curl
 	[e2fsprogs]='mke2fs mkfs.ext4 e2fsck resize2fs debugfs dumpe2fs'
 	[ethtool]=ethtool
 	[fio]=fio
