@@ -33,10 +33,9 @@
 #include "ringlet/util.h"
 
 #define REQUESTS        4
-#define REQUEST_CHAINS  256
-#define REQUEST_VECTORS 256
-#define CHAIN_VECTORS   64 /* 65562 bytes in pages are 18; REQUEST_VECTORS holds some of the worst */
-#define TAGS_MAX        2  /* VLAN tags that do not count towards an MTU */
+#define REQUEST_VECTORS 256 /* and chains: each has one at least */
+#define CHAIN_VECTORS   64  /* 65562 bytes in pages are 18; REQUEST_VECTORS holds some of the worst */
+#define TAGS_MAX        2   /* VLAN tags that do not count towards an MTU */
 #define HEAD_SIZE       (ETH_HLEN + VLAN_TAG_SIZE)
 #define VLAN_TAG_SIZE   4
 #define ERRORS_IN_A_ROW 16 /* of the host, until nothing more is posted */
@@ -59,7 +58,7 @@ struct receive {
     struct receive *next_idle;
     uint64_t length; /* bytes of its vectors */
     unsigned chain_count;
-    struct chain *chains[REQUEST_CHAINS];
+    struct chain *chains[REQUEST_VECTORS];
     struct iovec iov[REQUEST_VECTORS];
 };
 
@@ -69,7 +68,7 @@ struct net_receive_queue {
     struct chain *free;
 
     struct chain *stock, **stock_end; /* in the order of the ring; stock_end: where the next one is hung on */
-    unsigned stock_count, stock_vectors;
+    unsigned stock_vectors;
     uint64_t stock_length;
 
     struct receive *idle;
@@ -88,7 +87,6 @@ static void stock_append(struct net_receive_queue *queue, struct chain *chain)
     chain->next = NULL;
     *queue->stock_end = chain;
     queue->stock_end = &chain->next;
-    queue->stock_count++;
     queue->stock_vectors += chain->iov_count;
     queue->stock_length += chain->length;
 }
@@ -99,7 +97,6 @@ static void stock_prepend(struct net_receive_queue *queue, struct chain *chain)
         queue->stock_end = &chain->next;
     chain->next = queue->stock;
     queue->stock = chain;
-    queue->stock_count++;
     queue->stock_vectors += chain->iov_count;
     queue->stock_length += chain->length;
 }
@@ -111,7 +108,6 @@ static struct chain *stock_take(struct net_receive_queue *queue)
     queue->stock = chain->next;
     if (!queue->stock)
         queue->stock_end = &queue->stock;
-    queue->stock_count--;
     queue->stock_vectors -= chain->iov_count;
     queue->stock_length -= chain->length;
     return chain;
@@ -173,8 +169,8 @@ static uint64_t longest(const struct virtio_net *net)
 static bool stock_suffices(const struct net_receive_queue *queue)
 {
     if (!is_mergeable(queue->net))
-        return queue->stock_count > 0;
-    return queue->stock_length >= longest(queue->net) || queue->stock_count >= REQUEST_CHAINS ||
+        return queue->stock;
+    return queue->stock_length >= longest(queue->net) ||
            queue->stock_vectors > REQUEST_VECTORS - CHAIN_VECTORS;
 }
 
@@ -183,7 +179,7 @@ static void post(struct net_receive_queue *queue)
     struct virtio_net *net = queue->net;
     struct receive *receive = queue->idle;
     uint64_t wanted = longest(net);
-    unsigned most = is_mergeable(net) ? REQUEST_CHAINS : 1, vectors = 0;
+    unsigned most = is_mergeable(net) ? REQUEST_VECTORS : 1, vectors = 0;
 
     queue->idle = receive->next_idle;
     receive->chain_count = 0;
@@ -214,13 +210,12 @@ void net_receive_refill(struct net_receive_queue *queue)
 {
     struct virtio_net *net = queue->net;
 
-    while (queue->idle && queue->pair < net->pairs && queue->errors < ERRORS_IN_A_ROW &&
-           virtio_device_is_live(&net->device)) {
+    while (queue->idle && queue->pair < net->pairs && queue->errors < ERRORS_IN_A_ROW) {
         bool enough = stock_suffices(queue);
 
         while (!enough && stock_pop(queue))
             enough = stock_suffices(queue);
-        /* A chain that breaks the rules ends it for all of them. */
+        /* Not live: also since a moment ago, when a chain broke the rules. */
         if (!virtio_device_is_live(&net->device) || !queue->stock || (!enough && queue->posted))
             return;
         post(queue);
@@ -299,7 +294,7 @@ static uint64_t *judge(struct receive *receive, uint64_t length, struct virtio_n
 static unsigned deliver(struct receive *receive, uint64_t length)
 {
     struct virtio_net *net = receive->queue->net;
-    struct virtqueue_used used[REQUEST_CHAINS];
+    struct virtqueue_used used[REQUEST_VECTORS];
     struct virtio_net_hdr_v1 header;
     uint64_t *reason = judge(receive, length, &header), left = length;
     unsigned count = 0;

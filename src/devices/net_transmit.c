@@ -78,24 +78,29 @@ static void split_header(struct slot *slot, struct iovec *iov, unsigned count)
     slot->request.iov_count = count + 1;
 }
 
+/* The frame is lost, as on a wire, and counted; the slot was not taken. */
+static void drop(struct slot *slot, uint64_t *counter)
+{
+    struct net_transmit_queue *queue = slot->queue;
+
+    ++*counter;
+    virtio_device_push(&queue->net->device, net_transmitq(queue->pair), slot->head, 0);
+}
+
 static void slot_start(struct slot *slot, struct virtqueue_chain *chain)
 {
     struct net_transmit_queue *queue = slot->queue;
     struct virtio_net *net = queue->net;
-    uint64_t *reason = NULL;
 
     slot->head = chain->head;
     slot->length = chain->out_length - NET_HEADER_SIZE;
     if (chain->out_length < NET_HEADER_SIZE + ETH_HLEN || slot->length > NET_MAX_FRAME) {
-        reason = &net->counters.tx_bad_length;
-    } else {
-        split_header(slot, chain->iov, chain->out_count);
-        if (!net_header_from_driver(&slot->header, negotiated_offloads(&net->device), slot->length))
-            reason = &net->counters.tx_bad_header;
+        drop(slot, &net->counters.tx_bad_length);
+        return;
     }
-    if (reason) {
-        ++*reason;
-        virtio_device_push(&net->device, net_transmitq(queue->pair), slot->head, 0);
+    split_header(slot, chain->iov, chain->out_count);
+    if (!net_header_from_driver(&slot->header, negotiated_offloads(&net->device), slot->length)) {
+        drop(slot, &net->counters.tx_bad_header);
         return;
     }
     queue->free = slot->next_free;

@@ -165,6 +165,16 @@ static void test_net_receives_of_other_queues_are_posted_again_when_one_was_take
     net_guest_expect_nothing(net, 0);
 }
 
+static void test_net_control_queue_may_be_taken_away(void **state)
+{
+    struct net_guest *net = *state;
+
+    start_with_all_in_flight(net);
+    take_queue_away(net, net_guest_controlq(net));
+    for (unsigned i = 0; i < 8; i++)
+        net_guest_expect_service(net, 0);
+}
+
 static void test_net_stop_ends_receives_and_posts_none(void **state)
 {
     struct net_guest *net = *state;
@@ -364,6 +374,7 @@ int main(void)
         TEST(test_net_reset_ends_receives_that_wait_for_ever),
         TEST(test_net_receive_queue_taken_away_leaves_no_buffer_behind),
         TEST(test_net_receives_of_other_queues_are_posted_again_when_one_was_taken_away),
+        TEST(test_net_control_queue_may_be_taken_away),
         TEST(test_net_stop_ends_receives_and_posts_none),
         TEST(test_net_many_resets_beside_a_busy_loop_end_well),
         TEST(test_net_random_drivers_do_no_harm),

@@ -262,6 +262,35 @@ static void test_net_transmit_more_than_slots_waits_and_goes_on_without_a_kick(v
     assert_int_equal(pending(net), 1);
 }
 
+static void test_net_transmit_pair_no_longer_in_use_goes_on_only_when_it_is_again(void **state)
+{
+    struct net_guest *net = *state;
+    struct virtio_net_options options = net_guest_options;
+    uint8_t pairs[2] = { 2, 0 };
+    unsigned bound;
+
+    net_guest_destroy(net);
+    options.queue_size = 256;
+    options.queue_pairs = 2;
+    net_guest_create(net, &options, NULL);
+    start(net);
+    assert_int_equal(net_guest_command(net, VIRTIO_NET_CTRL_MQ, 0, pairs, 2), VIRTIO_NET_OK);
+    for (unsigned i = 0; i < 100; i++)
+        net_guest_send(net, 1, &net_guest_plain, frame, 60);
+    bound = net->net.transmits[1].count;
+    assert_true(bound < 100);
+    pairs[0] = 1;
+    assert_int_equal(net_guest_command(net, VIRTIO_NET_CTRL_MQ, 0, pairs, 2), VIRTIO_NET_OK);
+    while (net_guest_leave_wire(net, 1, 0))
+        ;
+    assert_int_equal(net_guest_counters(net).tx_frames, bound);
+    pairs[0] = 2;
+    assert_int_equal(net_guest_command(net, VIRTIO_NET_CTRL_MQ, 0, pairs, 2), VIRTIO_NET_OK);
+    while (net_guest_leave_wire(net, 1, 0))
+        ;
+    assert_int_equal(net_guest_counters(net).tx_frames, 100);
+}
+
 static void test_net_transmit_writable_buffers_are_left_alone(void **state)
 {
     struct net_guest *net = *state;
@@ -296,6 +325,7 @@ int main(void)
         TEST(test_net_transmit_checksum_outside_the_frame_is_dropped),
         TEST(test_net_transmit_that_fails_is_given_back_all_the_same),
         TEST(test_net_transmit_more_than_slots_waits_and_goes_on_without_a_kick),
+        TEST(test_net_transmit_pair_no_longer_in_use_goes_on_only_when_it_is_again),
         TEST(test_net_transmit_writable_buffers_are_left_alone),
     };
 
