@@ -248,6 +248,10 @@ static void test_net_receive_takes_only_so_many_pieces_and_chains_in_a_request(v
     guest_queue_kick(&net->guest->queues[0]);
     assert_int_equal(posted(net), 2); /* of 240 pieces each; the last two chains wait for company */
     assert_int_equal(fake_net_room(&net->net, 0), 4 * 60 * 16);
+    /* Nor when chains come back to others that wait. */
+    assert_true(net_guest_arrive(net, 0, &big_header, frame, 9000));
+    assert_int_equal(posted(net), 2);
+    assert_int_equal(net->net.receives[0].pending[1]->iov_count, 240);
     start(net);
     net_guest_offer(net, 0, 512, 16);
     assert_int_equal(posted(net), 2);
