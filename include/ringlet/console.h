@@ -12,7 +12,8 @@
  *           anything else is sent together with the Ctrl-A. A descriptor that is not open gives no input,
  *           or discards. Input that is no terminal passes as it is, byte for byte. While we are a background
  *           job of that terminal, it is neither touched nor read.
- *   file    Output only, to PATH, which starts empty each time.
+ *   file    Output only, to PATH, which starts empty each time: it is emptied when the loop runs, not by
+ *           opening it. Locked as a disk is (block_file.h), and refused where somebody else has it so.
  *   pty     A new pseudo-terminal; console_path() is its name. While nobody has it open the last 64 KiB of
  *           output are kept for whoever comes next.
  *   socket  A UNIX stream socket at PATH, mode 0600, for one client at a time; the next is served when the
@@ -70,6 +71,9 @@ const char *console_path(const struct char_backend *backend);
 
 /* Bytes of output that were taken from the guest and could not be delivered. Any thread. */
 uint64_t console_dropped(const struct char_backend *backend);
+
+/* Why: -errno of the last write that failed, 0 if none has. Any thread. */
+int console_write_error(const struct char_backend *backend);
 
 /*
  * SIGCONT arrived: if we are the terminal's foreground job, make it raw again and read on. Any thread; not

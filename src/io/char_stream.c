@@ -116,6 +116,7 @@ static void write_done(struct loop_op *op, int res)
         byte_ring_drop(&stream->output, (size_t)res);
         stream->written += (uint64_t)res;
     } else if (res != -ECANCELED) {
+        atomic_store(&stream->write_error, res ? res : -EIO);
         write_failed(stream, res ? res : -EIO);
     }
     char_stream_op_end(stream);

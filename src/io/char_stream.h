@@ -70,8 +70,9 @@ struct char_stream {
     size_t write_limit;  /* bytes a write: small where the descriptor might block, else SIZE_MAX */
 
     struct byte_ring output, input;
-    atomic_ullong dropped; /* bytes of output */
-    uint64_t written;      /* bytes of output, to see progress by */
+    atomic_ullong dropped;  /* bytes of output */
+    atomic_int write_error; /* -errno of the last write that failed, or 0 */
+    uint64_t written;       /* bytes of output, to see progress by */
 
     bool started;
     bool kicked;            /* kick_task is posted */

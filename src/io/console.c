@@ -35,6 +35,7 @@ struct console {
     struct console_escape escape;
     bool on_terminal;        /* input is a terminal, raw while we are in its foreground */
     bool in_background;      /* it was not ours when last looked at */
+    bool quit;               /* Ctrl-A x */
     int input_fd, output_fd; /* as they will be connected; borrowed unless owned_output_fd */
     int owned_output_fd;     /* or -1 */
 };
@@ -51,12 +52,24 @@ static void start(struct char_stream *stream)
     char_stream_connect(stream, console->input_fd, console->output_fd);
 }
 
+/* The guest was left in the middle of a line; the shell's prompt begins one. */
+static void end_line(const struct console *console)
+{
+    struct pollfd polled = { .fd = console->output_fd, .events = POLLOUT };
+
+    if (!terminal_same(console->input_fd, console->output_fd) || poll(&polled, 1, 0) <= 0)
+        return;
+    (void)!write(console->output_fd, "\n", 1);
+}
+
 static void release(struct char_stream *stream)
 {
     struct console *console = console_of(stream);
 
     if (console->on_terminal)
         terminal_restore();
+    if (console->quit)
+        end_line(console);
     if (console->owned_output_fd >= 0)
         close(console->owned_output_fd);
     free(console);
@@ -107,8 +120,11 @@ static size_t terminal_filter(struct char_stream *stream, const uint8_t *in, siz
 
     if (actions & CONSOLE_ESCAPE_HELP)
         show_help();
-    if ((actions & CONSOLE_ESCAPE_QUIT) && console->stop)
-        stop_request(console->stop, STOP_CONSOLE_QUIT, 0);
+    if (actions & CONSOLE_ESCAPE_QUIT) {
+        console->quit = true;
+        if (console->stop)
+            stop_request(console->stop, STOP_CONSOLE_QUIT, 0);
+    }
     return kept;
 }
 
@@ -137,6 +153,41 @@ static const struct char_stream_ops plain_ops = {
     .start = start,
     .release = release,
 };
+
+/* --- a file --- */
+
+/*
+ * Only now that the machine stands is what the file held let go. One that will not be emptied (chattr +a) is
+ * carried on.
+ */
+static void start_file(struct char_stream *stream)
+{
+    struct console *console = console_of(stream);
+    struct stat status;
+
+    if (fstat(console->output_fd, &status) == 0 && S_ISREG(status.st_mode))
+        (void)!ftruncate(console->output_fd, 0);
+    start(stream);
+}
+
+static const struct char_stream_ops file_ops = {
+    .start = start_file,
+    .release = release,
+};
+
+/*
+ * The lock that a disk has (block_file.h), so that neither ever is the other's. Where there are no locks, or
+ * the target is none that has contents, there is nothing to protect by them.
+ */
+static int lock_file(const char *path, int fd, struct error *err)
+{
+    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    if (fcntl(fd, F_OFD_SETLK, &whole) == 0 || (errno != EAGAIN && errno != EACCES))
+        return 0;
+    return error_set(err, -EBUSY, "the console file %s is in use by another process; give another name",
+                     path);
+}
 
 /* --- making --- */
 
@@ -220,10 +271,13 @@ static int open_file(struct loop *loop, const struct console_options *options,
 {
     CLEANUP_CLOSE int fd = -1;
     struct console *console;
+    int result;
 
-    /* NONBLOCK: a FIFO without a reader is to fail here, not to wait. APPEND: so that truncating it works. */
-    fd = open(options->path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-              0644);
+    /*
+     * NONBLOCK: a FIFO without a reader is to fail here, not to wait. APPEND: so that truncating it works. No
+     * TRUNC: the machine may yet prove impossible.
+     */
+    fd = open(options->path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
     if (fd < 0 && errno == ENXIO)
         return error_set(err, -ENXIO, "cannot open console file %s: nobody reads it; start its reader first",
                          options->path);
@@ -232,7 +286,10 @@ static int open_file(struct loop *loop, const struct console_options *options,
 
         return error_set(err, code, "cannot open console file %s: %s", options->path, strerror(-code));
     }
-    console = create(loop, &plain_ops, options);
+    result = lock_file(options->path, fd, err);
+    if (result < 0)
+        return result;
+    console = create(loop, &file_ops, options);
     if (!console)
         return error_set(err, -ENOMEM, "out of memory");
     console->owned_output_fd = console->output_fd = steal_fd(&fd);
@@ -285,6 +342,11 @@ const char *console_path(const struct char_backend *backend)
 uint64_t console_dropped(const struct char_backend *backend)
 {
     return atomic_load(&char_stream_of(backend)->dropped);
+}
+
+int console_write_error(const struct char_backend *backend)
+{
+    return atomic_load(&char_stream_of(backend)->write_error);
 }
 
 void console_continue(struct char_backend *backend)

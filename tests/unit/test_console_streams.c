@@ -410,6 +410,46 @@ static void test_file_starts_empty_and_gets_everything(void **state)
     close(fd);
 }
 
+static void test_file_keeps_what_it_holds_until_the_loop_runs(void **state)
+{
+    struct fixture *f = fixture(state);
+    int fd = open(f->path, O_RDWR | O_CREAT, 0600);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "old", 3), 3);
+    player_open(&f->player, (struct console_options){ .kind = CONSOLE_FILE, .path = f->path });
+    char_backend_destroy(f->player.backend);
+    f->player.backend = NULL;
+    assert_int_equal(pread(fd, f->got, sizeof(f->got), 0), 3);
+    assert_memory_equal(f->got, "old", 3);
+    close(fd);
+}
+
+/* as a disk is by the VM whose it is */
+static void test_file_that_is_locked_is_refused_and_left_alone(void **state)
+{
+    struct fixture *f = fixture(state);
+    struct console_options options = { .kind = CONSOLE_FILE, .path = f->path };
+    struct flock reader = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+    struct error err = { 0 };
+    int fd = open(f->path, O_RDWR | O_CREAT, 0600);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "old", 3), 3);
+    assert_int_equal(fcntl(fd, F_OFD_SETLK, &reader), 0);
+    assert_int_equal(console_open(f->player.loop, &options, &f->player.backend, &err), -EBUSY);
+    assert_null(f->player.backend);
+    assert_non_null(strstr(err.text, f->path));
+    assert_non_null(strstr(err.text, "in use"));
+    assert_int_equal(pread(fd, f->got, sizeof(f->got), 0), 3);
+    close(fd);
+
+    player_open(&f->player, options);
+    fd = open(f->path, O_RDWR);
+    assert_int_equal(fcntl(fd, F_OFD_SETLK, &reader), -1);
+    close(fd);
+}
+
 static void test_a_full_disk_costs_output_and_not_the_guest(void **state)
 {
     struct fixture *f = fixture(state);
@@ -419,6 +459,7 @@ static void test_a_full_disk_costs_output_and_not_the_guest(void **state)
     player_run(&f->player, player_has_sent, NULL);
     player_finish(&f->player);
     assert_int_equal(console_dropped(f->player.backend), sizeof(f->pattern));
+    assert_int_equal(console_write_error(f->player.backend), -ENOSPC);
 }
 
 static void test_null_takes_everything(void **state)
@@ -431,6 +472,7 @@ static void test_null_takes_everything(void **state)
     assert_null(console_path(f->player.backend));
     player_finish(&f->player);
     assert_int_equal(console_dropped(f->player.backend), 0);
+    assert_int_equal(console_write_error(f->player.backend), 0);
 }
 
 static void test_a_console_that_never_ran_can_be_destroyed(void **state)
@@ -495,6 +537,8 @@ int main(void)
         TEST(test_output_to_a_file_follows_what_is_in_it),
         TEST(test_shared_descriptors_stay_blocking),
         TEST(test_file_starts_empty_and_gets_everything),
+        TEST(test_file_keeps_what_it_holds_until_the_loop_runs),
+        TEST(test_file_that_is_locked_is_refused_and_left_alone),
         TEST(test_a_full_disk_costs_output_and_not_the_guest),
         TEST(test_null_takes_everything),
         TEST(test_a_console_that_never_ran_can_be_destroyed),

@@ -346,6 +346,44 @@ static bool has_quit(struct console_player *player, void *unused)
     return player->quits;
 }
 
+static void test_shell_prompt_starts_a_line_after_the_escape_key(void **state)
+{
+    struct fixture *f = *state;
+    struct console_player player;
+    char seen[16];
+
+    assert_true(player_init(&player, LOOP_ENGINE_AUTO));
+    player_open_streams(&player, f->slave, f->slave, 0);
+    player_send(&player, "login: ", 7);
+    type(f, "\001x");
+    player_run(&player, has_quit, NULL);
+    player_finish(&player);
+    player_destroy(&player);
+    assert_true(is_original(f));
+    assert_int_equal(read(f->master, seen, sizeof(seen)), 9);
+    assert_memory_equal(seen, "login: \r\n", 9);
+}
+
+static void test_escape_key_adds_nothing_to_output_that_is_elsewhere(void **state)
+{
+    struct fixture *f = *state;
+    struct console_player player;
+    int output[2];
+    char seen[16];
+
+    assert_int_equal(pipe2(output, O_CLOEXEC), 0);
+    assert_true(player_init(&player, LOOP_ENGINE_AUTO));
+    player_open_streams(&player, f->slave, output[1], 0);
+    player_send(&player, "login: ", 7);
+    type(f, "\001x");
+    player_run(&player, has_quit, NULL);
+    player_finish(&player);
+    player_destroy(&player);
+    assert_int_equal(read(output[0], seen, sizeof(seen)), 7);
+    close(output[0]);
+    close(output[1]);
+}
+
 /* A guest that hangs takes no input; that must not keep the escape key from us. */
 static void test_escape_key_works_while_the_guest_takes_no_input(void **state)
 {
@@ -525,6 +563,8 @@ int main(void)
         TEST(test_log_lines_return_the_carriage_while_raw),
         TEST(test_ignored_signals_stay_ignored),
         TEST(test_console_on_a_terminal_has_escape_keys_and_passes_the_rest),
+        TEST(test_shell_prompt_starts_a_line_after_the_escape_key),
+        TEST(test_escape_key_adds_nothing_to_output_that_is_elsewhere),
         TEST(test_escape_key_works_while_the_guest_takes_no_input),
         TEST(test_escape_help_that_nobody_reads_holds_nothing_up),
         TEST(test_a_terminal_that_hangs_up_is_the_end_of_input),
