@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -171,6 +172,14 @@ bool mmio_slot_is_quiet(struct mmio_slot *slot)
     quiet = slot->device->in_flight == 0;
     pthread_mutex_unlock(&slot->device->lock);
     return quiet;
+}
+
+bool mmio_slot_report(struct mmio_slot *slot, char *to, size_t size)
+{
+    int length = snprintf(to, size, "%s: ", slot->device->name);
+
+    return length > 0 && (size_t)length < size &&
+           virtio_device_report(slot->device, to + length, size - (size_t)length);
 }
 
 void mmio_slot_destroy(struct mmio_slot *slot)

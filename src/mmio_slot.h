@@ -7,6 +7,7 @@
 #define RINGLET_MMIO_SLOT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct bus;
 struct device_info;
@@ -29,6 +30,9 @@ void mmio_slot_stop(struct mmio_slot *slot);
 
 /* After mmio_slot_stop(): no doorbell read and no request of the device is left in flight. Loop thread. */
 bool mmio_slot_is_quiet(struct mmio_slot *slot);
+
+/* "net0: ..." for --verbose; false when the device has nothing to tell. */
+bool mmio_slot_report(struct mmio_slot *slot, char *to, size_t size);
 
 /* Quiet, or never started. NULL is fine. */
 void mmio_slot_destroy(struct mmio_slot *slot);

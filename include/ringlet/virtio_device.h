@@ -72,6 +72,8 @@ struct virtio_device_ops {
     void (*queue_disabled)(struct virtio_device *device, unsigned index);
     /* optional: nothing is in flight; forget everything the driver set up; vCPU thread */
     void (*reset)(struct virtio_device *device);
+    /* optional: what it has done since creation, in a line for --verbose; any thread, without the lock */
+    void (*report)(struct virtio_device *device, char *to, size_t size);
     /* required: free the concrete device; nothing is in flight */
     void (*destroy)(struct virtio_device *device);
 };
@@ -210,6 +212,9 @@ bool virtio_device_queue_configurable(const struct virtio_device *device, unsign
  * in_flight is 0 some turns of the loop later. Takes the lock; loop thread, no vCPU runs.
  */
 void virtio_device_stop(struct virtio_device *device);
+
+/* ops->report, terminated; false, with *to untouched, when there is none. Any thread, without the lock. */
+bool virtio_device_report(struct virtio_device *device, char *to, size_t size);
 
 /* Out-of-range bytes read as 0 and are not written; before FEATURES_OK nothing is (3.1.1). */
 void virtio_device_config_read(struct virtio_device *device, uint32_t offset, void *to, uint32_t length);

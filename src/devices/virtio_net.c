@@ -11,7 +11,9 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/virtio_ids.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -350,6 +352,22 @@ static void virtio_net_destroy(struct virtio_device *device)
     virtio_net_free(net);
 }
 
+static void virtio_net_report(struct virtio_device *device, char *to, size_t size)
+{
+    struct virtio_net_counters counters;
+    uint64_t rx_dropped, tx_dropped;
+
+    virtio_net_counters(device, &counters);
+    rx_dropped = counters.rx_too_long + counters.rx_too_short + counters.rx_bad_header +
+                 counters.rx_inactive + counters.rx_errors;
+    tx_dropped = counters.tx_bad_length + counters.tx_bad_header + counters.tx_errors;
+    snprintf(to, size,
+             "received %" PRIu64 " frames, %" PRIu64 " bytes (%" PRIu64 " more dropped, %" PRIu64
+             " for others); sent %" PRIu64 " frames, %" PRIu64 " bytes (%" PRIu64 " more dropped)",
+             counters.rx_frames, counters.rx_bytes, rx_dropped, counters.rx_filtered, counters.tx_frames,
+             counters.tx_bytes, tx_dropped);
+}
+
 static const struct virtio_device_ops virtio_net_ops = {
     .config_read = virtio_net_config_read,
     .features_valid = virtio_net_features_valid,
@@ -358,6 +376,7 @@ static const struct virtio_device_ops virtio_net_ops = {
     .cancel = virtio_net_cancel,
     .queue_disabled = virtio_net_queue_disabled,
     .reset = virtio_net_reset,
+    .report = virtio_net_report,
     .destroy = virtio_net_destroy,
 };
 

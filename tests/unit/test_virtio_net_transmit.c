@@ -145,6 +145,22 @@ static void test_net_transmit_sends_the_header_that_was_judged(void **state)
     expect_on_wire(net, &segmented, 60);
 }
 
+static void test_net_report_tells_what_went_over_the_wire(void **state)
+{
+    struct net_guest *net = *state;
+    char text[256];
+
+    start(net);
+    net_guest_send(net, 0, &net_guest_plain, frame, 60);
+    expect_on_wire(net, &net_guest_plain, 60);
+    assert_true(virtio_device_report(net->device, text, sizeof(text)));
+    assert_non_null(strstr(text, "received 0 frames, 0 bytes"));
+    assert_non_null(strstr(text, "sent 1 frames, 60 bytes (0 more dropped)"));
+    /* as much as fits */
+    assert_true(virtio_device_report(net->device, text, 9));
+    assert_string_equal(text, "received");
+}
+
 static void expect_dropped(struct net_guest *net, const struct virtio_net_hdr_v1 *header, uint32_t length)
 {
     uint16_t head = net_guest_send(net, 0, header, frame, length);
@@ -316,6 +332,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_net_transmit_sends_header_and_frame_and_gives_the_chain_back_when_done),
+        TEST(test_net_report_tells_what_went_over_the_wire),
         TEST(test_net_transmit_segmented_frame_goes_with_its_header),
         TEST(test_net_transmit_header_may_be_cut_anywhere),
         TEST(test_net_transmit_chain_of_single_bytes_is_the_same_frame),
