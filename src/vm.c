@@ -18,6 +18,7 @@
 #include "exit_status.h"
 #include "machine.h"
 #include "mmio_slot.h"
+#include "named_files.h"
 #include "options.h"
 #include "ringlet/bus.h"
 #include "ringlet/char_backend.h"
@@ -84,7 +85,10 @@ static int open_console(struct vm *vm, struct error *err)
     if (result < 0)
         return result;
     vm->end.console = vm->console;
-    if (console_path(vm->console))
+    /* Of a pty, the name is what was asked for. */
+    if (vm->options->console == CONSOLE_PTY)
+        log_always("the console is at %s", console_path(vm->console));
+    else if (console_path(vm->console))
         log_warning("the console is at %s", console_path(vm->console));
     return 0;
 }
@@ -262,6 +266,8 @@ static int vm_build(struct vm *vm, struct error *err)
     };
     int result = machine_plan_make(vm->options, &vm->plan, err);
 
+    if (result == 0)
+        result = named_files_check(vm->options, err);
     for (size_t i = 0; i < ARRAY_SIZE(steps) && result == 0; i++)
         result = steps[i].make(vm, err);
     if (result < 0)
@@ -290,6 +296,27 @@ static void vm_destroy(struct vm *vm)
     vm_end_finish(&vm->end);
 }
 
+static void report_lost_output(const struct char_backend *console)
+{
+    unsigned long long lost = console_dropped(console);
+    int reason = console_write_error(console);
+
+    if (!lost)
+        return;
+    if (reason && reason != -EPIPE)
+        log_warning("%llu bytes of console output are lost: %s", lost, strerror(-reason));
+    else
+        log_warning("%llu bytes of console output found no reader", lost);
+}
+
+static void report_device(struct mmio_slot *slot)
+{
+    char text[256];
+
+    if (mmio_slot_report(slot, text, sizeof(text)))
+        log_info("%s", text);
+}
+
 /* Say what no exit status can. */
 static void report_end(const struct vm *vm)
 {
@@ -297,9 +324,9 @@ static void report_end(const struct vm *vm)
         if (*vcpu_last_words(vm->vcpus[i]))
             log_error("%s", vcpu_last_words(vm->vcpus[i]));
     }
-    if (console_dropped(vm->console))
-        log_warning("%llu bytes of console output found no reader",
-                    (unsigned long long)console_dropped(vm->console));
+    report_lost_output(vm->console);
+    for (unsigned i = 0; i < vm->slot_count; i++)
+        report_device(vm->slots[i]);
     switch (vm->end.reason) {
     case STOP_TIMEOUT:
         log_warning("the time given with --timeout ran out");

@@ -25,6 +25,8 @@ void log_set_level(enum log_level level);
 void log_set_raw_terminal(int raw);
 
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* no error, but what the person asked to be told: shown always */
+void log_always(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

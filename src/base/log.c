@@ -81,5 +81,6 @@ __attribute__((format(printf, 2, 0))) static void log_line(enum log_level level,
     }
 
 DEFINE_LOG(log_error, LOG_LEVEL_ERROR)
+DEFINE_LOG(log_always, LOG_LEVEL_ERROR)
 DEFINE_LOG(log_warning, LOG_LEVEL_WARNING)
 DEFINE_LOG(log_info, LOG_LEVEL_INFO)
