@@ -12,7 +12,7 @@
  * receive_ready() come from vCPU threads as well as the loop's; receive() and writable() come on the loop
  * thread only, and never from inside write() or receive_ready().
  *
- * Implementations: src/io/char_*.c, and tests/support/fake_char.c.
+ * Implementations: src/io/char_stream.c, which the kinds of console (console*.c) share, and tests/support/fake_char.c.
  */
 #ifndef RINGLET_CHAR_BACKEND_H
 #define RINGLET_CHAR_BACKEND_H

@@ -28,7 +28,7 @@ struct stop_sink_ops {
                     int value); /* any thread; never blocks */
 };
 
-/* Embedded by whoever ends the machine (src/vm.c; a recorder in tests). */
+/* Embedded by whoever ends the machine (src/vm_end.c; a recorder in tests). */
 struct stop_sink {
     const struct stop_sink_ops *ops;
 };
