@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 #
-# The file tree of our guests: busybox, the guest's init, and programs of this
-# machine that a test asks for. To be sourced, with packages.sh and initrd.sh.
+# The file tree of our guests: busybox, the guest's init with its debug-exit, and
+# programs of this machine that a test asks for. To be sourced, with packages.sh and initrd.sh.
 
 # What "--with" knows: the package a tool is in, and its programs.
 declare -A tool_package=(
@@ -38,7 +38,7 @@ guest_udev() {
 	rm -rf "$unpacked"
 }
 
-guest_init=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../guest-images/rootfs" && pwd)/init
+guest_rootfs=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../guest-images/rootfs" && pwd)
 
 # guest_tree TREE INIT TOOLS: a tree whose process 1 is the file INIT. TOOLS are
 # names from the tables above, with commas between them.
@@ -49,7 +49,10 @@ guest_tree() {
 	initrd_busybox "$tree"
 	# Else it is written to what busybox has put there, a link to itself.
 	rm -f "$tree/$init"
-	install -m 755 "$guest_init" "$tree/$init"
+	install -m 755 "$guest_rootfs/init" "$tree/$init"
+	as -o "$tree/bin/debug-exit.o" "$guest_rootfs/debug_exit.S"
+	ld -s -o "$tree/bin/debug-exit" "$tree/bin/debug-exit.o"
+	rm "$tree/bin/debug-exit.o"
 	for tool in "${names[@]}"; do
 		[[ -n "${tool_package[$tool]:-}" ]] ||
 			packages_fail "--with $tool: there are only ${!tool_package[*]}"

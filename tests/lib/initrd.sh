@@ -6,7 +6,7 @@
 # sourced, together with packages.sh.
 
 # shellcheck disable=SC2034 # for those who source this
-initrd_packages=(busybox-static cpio kmod xz-utils)
+initrd_packages=(binutils busybox-static cpio kmod xz-utils)
 
 # initrd_busybox TREE: a busybox that finds all its commands by name.
 initrd_busybox() {
