@@ -44,15 +44,20 @@ net_case() {
 	net_stop
 }
 
-# networked KERNEL COMMAND ARGUMENT...: a guest with 10.77.0.2 on its eth0 runs COMMAND and powers off.
-networked() {
-	local kernel=$1 command=$2 tools=()
-	shift 2
-	if [ "$kernel" = trimmed ]; then
+# net_kernel KERNEL: sets `tools` to the options that boot it with network tools.
+net_kernel() {
+	if [ "$1" = trimmed ]; then
 		tools=(-k "$images/bzImage" -i "$images/net.cpio")
 	else
-		tools=(-k "$images/$kernel/vmlinuz" -i "$images/$kernel/net-initrd")
+		tools=(-k "$images/$1/vmlinuz" -i "$images/$1/net-initrd")
 	fi
+}
+
+# networked KERNEL COMMAND ARGUMENT...: a guest with 10.77.0.2 on its eth0 runs COMMAND and powers off.
+networked() {
+	local kernel=$1 command=$2
+	shift 2
+	net_kernel "$kernel"
 	prefix=(ip netns exec "$host_ns")
 	boot 0 "${tools[@]}" -m 768M -a "quiet rl.cmd=$(encode "
 		set -e
@@ -242,7 +247,8 @@ group_net_trouble() {
 
 # --- passt, as an ordinary user ---
 
-# Two namespaces with a wire between: the VM's host 10.88.0.2, and "the internet" 10.88.0.1 with DNS and HTTP.
+# Two namespaces with a wire between: the VM's host 10.88.0.2, and "the internet" behind its router 10.88.0.1, where
+# 10.89.0.1 has DNS and HTTP. (The router's own address leads passt's guests to the host.)
 passt_start() {
 	command -v passt >/dev/null || skip "passt is not installed"
 	ip netns add "$host_ns" 2>/dev/null || skip "no network namespaces here"
@@ -252,21 +258,29 @@ passt_start() {
 	in_host ip addr add 10.88.0.2/24 dev wire
 	in_host ip link set wire up
 	ip -n rl-inet addr add 10.88.0.1/24 dev wire
+	ip -n rl-inet addr add 10.89.0.1/32 dev lo
 	ip -n rl-inet link set lo up
 	ip -n rl-inet link set wire up
 	in_host ip route add default via 10.88.0.1
 	mkdir -p "/etc/netns/$host_ns" "$work/www"
-	echo "nameserver 10.88.0.1" >"/etc/netns/$host_ns/resolv.conf"
+	echo "nameserver 10.89.0.1" >"/etc/netns/$host_ns/resolv.conf"
 	head -c 3000000 /dev/urandom >"$work/www/file"
-	ip netns exec rl-inet busybox httpd -f -p 10.88.0.1:8080 -h "$work/www" &
+	ip netns exec rl-inet busybox httpd -f -p 10.89.0.1:8080 -h "$work/www" &
 	echo $! >>"$work/servers"
-	ip netns exec rl-inet dnsmasq -k --no-resolv --no-hosts --listen-address=10.88.0.1 --bind-interfaces \
-		--address=/files.example/10.88.0.1 --user=root --pid-file= --conf-file=/dev/null >/dev/null 2>&1 &
+	ip netns exec rl-inet dnsmasq -k --no-resolv --no-hosts --listen-address=10.89.0.1 --bind-interfaces \
+		--address=/files.example/10.89.0.1 --user=root --pid-file= --conf-file=/dev/null >/dev/null 2>&1 &
 	echo $! >>"$work/servers"
 	ip netns exec rl-inet iperf3 -s >/dev/null 2>&1 &
 	echo $! >>"$work/servers"
+	# What the ordinary user needs: ours may lie in a folder that is nobody's but ours.
 	chmod 666 /dev/kvm
 	chmod 755 "$work"
+	cp "$ringlet" "$work/ringlet"
+}
+
+# It renames itself after the instructions it was built for: passt.avx2
+passt_runs() {
+	pgrep '^passt' >/dev/null
 }
 
 passt_stop() {
@@ -277,14 +291,14 @@ passt_stop() {
 
 # As networked, but the VM belongs to an ordinary user, and the guest asks DHCP for its address.
 rootless() {
-	local kernel=$1 command=$2 tools=()
+	local kernel=$1 command=$2
 	shift 2
-	if [ "$kernel" = trimmed ]; then
-		tools=(-k "$images/bzImage" -i "$images/net.cpio")
-	else
-		tools=(-k "$images/$kernel/vmlinuz" -i "$images/$kernel/net-initrd")
-	fi
+	net_kernel "$kernel"
+	cp "${tools[1]}" "$work/kernel"
+	cp "${tools[3]}" "$work/initrd"
+	tools=(-k "$work/kernel" -i "$work/initrd")
 	prefix=(ip netns exec "$host_ns" setpriv --reuid 65534 --regid 65534 --clear-groups)
+	local ringlet=$work/ringlet
 	boot 0 "${tools[@]}" -m 768M -a "quiet rl.cmd=$(encode "
 		set -e
 		ip link set eth0 up
@@ -307,18 +321,17 @@ passt_everything() {
 	passt_start
 	rootless "$1" '
 		cat /etc/resolv.conf
-		nslookup files.example
 		curl -s http://files.example:8080/file | sha256sum
-		iperf3 -c 10.88.0.1 -t 3 | grep receiver
-		iperf3 -c 10.88.0.1 -t 3 -R | grep receiver' --net user
+		iperf3 -c 10.89.0.1 -t 3 | grep receiver
+		iperf3 -c 10.89.0.1 -t 3 -R | grep receiver' --net user
 	expect_guest_line "$(sha256sum <"$work/www/file")"
-	! pgrep -x passt >/dev/null || fail "passt outlived the VM"
+	! passt_runs || fail "passt outlived the VM"
 }
 
 ask_guest() {
 	local i
 	for ((i = 0; i < 100; i++)); do
-		if in_host busybox wget -q -T 2 -O "$work/answer" http://10.88.0.2:8181/hello; then
+		if in_host curl -s -m 2 -o "$work/answer" http://127.0.0.1:8181/hello; then
 			break
 		fi
 		sleep 0.2
@@ -337,7 +350,7 @@ passt_forwards() {
 
 passt_killed() {
 	passt_start
-	host_does NOW pkill -KILL -x passt
+	host_does NOW pkill -KILL '^passt'
 	truncate -s 1M "$work/disk"
 	chmod 666 "$work/disk"
 	rootless trimmed '
@@ -351,19 +364,21 @@ passt_killed() {
 ringlet_killed() {
 	local pid i
 	passt_start
-	in_host setpriv --reuid 65534 --regid 65534 --clear-groups "$ringlet" run --timeout 100s -k "$images/bzImage" \
-		-i "$images/net.cpio" --net user -a "quiet rl.cmd=$(encode 'echo UP; sleep 100')" </dev/null \
+	cp "$images/bzImage" "$work/kernel"
+	cp "$images/small.cpio" "$work/initrd"
+	in_host setpriv --reuid 65534 --regid 65534 --clear-groups "$work/ringlet" run --timeout 100s -k "$work/kernel" \
+		-i "$work/initrd" --net user -a "quiet rl.cmd=$(encode 'echo UP; sleep 100')" </dev/null \
 		>"$work/console" 2>"$work/err" &
 	pid=$!
 	for ((i = 0; i < 600; i++)); do
 		grep -q '^UP' "$work/console" && break
 		sleep 0.1
 	done
-	pgrep -x passt >/dev/null || fail "no passt is running"
+	passt_runs || fail "no passt is running"
 	pkill -KILL -x ringlet
 	wait "$pid" 2>/dev/null
 	for ((i = 0; i < 50; i++)); do
-		pgrep -x passt >/dev/null || return 0
+		passt_runs || return 0
 		sleep 0.1
 	done
 	fail "passt outlived a killed VM"
