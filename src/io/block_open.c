@@ -48,9 +48,10 @@ static int say_why_not_opened(const struct block_file_options *options, int code
 
     switch (code) {
     case -ENOENT:
-        return error_set(err, code, "there is no disk image %s; make one with truncate -s 1G %s", path, path);
+        return error_set(err, code,
+                         "there is no disk image %s; check the name, or make one with truncate -s 1G %s",
+                         path, path);
     case -EACCES:
-    case -EPERM:
         if (!options->read_only)
             return error_set(err, code,
                              "%s may not be written by this user; change its permissions or use it read-only",
@@ -185,6 +186,46 @@ static bool can_punch_holes(int fd, uint64_t size)
                      PAGE_BYTES) == 0;
 }
 
+/*
+ * A file that is no whole sectors is no disk. What it may be instead is worth a look, but only here, for the
+ * sentence: a guest writes what it likes to the start of its disk, so nothing is ever done by it.
+ */
+static const char *recognize(int fd)
+{
+    static const struct {
+        const char *magic;
+        const char *mend;
+    } formats[] = {
+        { "\x1f\x8b", "unpack it with gunzip" },
+        { "\xfd"
+          "7zXZ",
+          "unpack it with unxz" },
+        { "\x28\xb5\x2f\xfd", "unpack it with unzstd" },
+        { "QFI\xfb", "turn it into a raw one with qemu-img convert -O raw" },
+    };
+    char start[8] = { 0 };
+
+    if (pread(fd, start, sizeof(start), 0) < 0)
+        return NULL;
+    for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+        if (memcmp(start, formats[i].magic, strlen(formats[i].magic)) == 0)
+            return formats[i].mend;
+    }
+    return NULL;
+}
+
+static int refuse_odd_size(const char *path, uint64_t size, const struct opened_disk *disk, struct error *err)
+{
+    const char *mend = recognize(disk->fd);
+
+    if (!mend)
+        mend = disk->info.read_only ? "is it a raw disk image, and a whole one?"
+                                    : "if it is a raw image that was cut, round it up with truncate -s %512";
+    return error_set(err, -EINVAL,
+                     "the size of the disk image %s, %" PRIu64 " bytes, is no multiple of 512; %s", path,
+                     size, mend);
+}
+
 static int learn_file(const char *path, const struct stat *status, struct opened_disk *disk,
                       struct error *err)
 {
@@ -192,13 +233,13 @@ static int learn_file(const char *path, const struct stat *status, struct opened
     uint32_t block = power_of_two_or((uint64_t)status->st_blksize, PAGE_BYTES);
 
     if (size == 0)
-        return error_set(err, -EINVAL, "the disk image %s is empty; give it a size with truncate -s 1G %s",
+        return error_set(err, -EINVAL,
+                         disk->info.read_only ? "the disk image %s is empty; there is nothing to read in it"
+                                              : "the disk image %s is empty; give it a size with truncate -s "
+                                                "1G %s",
                          path, path);
     if (size % SECTOR_SIZE)
-        return error_set(err, -EINVAL,
-                         "the size of the disk image %s, %" PRIu64
-                         " bytes, is no multiple of 512; round it up with truncate -s %%512 %s",
-                         path, size, path);
+        return refuse_odd_size(path, size, disk, err);
     disk->info.capacity = size;
     disk->info.logical_block_size = SECTOR_SIZE;
     disk->info.physical_block_size = block < PAGE_BYTES ? block : PAGE_BYTES;

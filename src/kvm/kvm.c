@@ -7,10 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "kvm_private.h"
@@ -78,6 +81,31 @@ int kvm_capability(int device_fd, int capability)
     return result < 0 ? 0 : result;
 }
 
+/* Who may use the device is for its mode, owner and group to say; their names are for the person. */
+static int say_who_may(const char *path, int code, struct error *err)
+{
+    struct stat status;
+    struct passwd *owner;
+    struct group *group;
+
+    if (stat(path, &status) < 0)
+        return error_set(err, code, "no permission to open %s: %s", path, strerror(-code));
+    /* No other thread yet. */
+    owner = getpwuid(status.st_uid);
+    group = getgrgid(status.st_gid);
+    if ((status.st_mode & 0060) == 0060 && group && status.st_gid != 0)
+        return error_set(err, code,
+                         "no permission to open %s: add yourself to its group (`sudo usermod -aG %s $USER`, "
+                         "then log in again)",
+                         path, group->gr_name);
+    return error_set(
+        err, code,
+        "no permission to open %s, which is %s's, group %s, mode %04o: give a group of yours read "
+        "and write permission, or run as its owner",
+        path, owner ? owner->pw_name : "nobody known", group ? group->gr_name : "unknown",
+        (unsigned)status.st_mode & 07777);
+}
+
 int kvm_open_device(const char *path, struct error *err)
 {
     CLEANUP_CLOSE int fd = open(path, O_RDWR | O_CLOEXEC);
@@ -94,12 +122,11 @@ int kvm_open_device(const char *path, struct error *err)
                 "the firmware (or in the hypervisor this machine runs on)",
                 path);
         case EACCES:
+            return say_who_may(path, code, err);
         case EPERM:
-            return error_set(
-                err, code,
-                "no permission to open %s: add yourself to its group (usually `sudo usermod -aG kvm $USER`, "
-                "then log in again)",
-                path);
+            return error_set(err, code,
+                             "%s may not be opened in here: let the container or sandbox have this device",
+                             path);
         case ENODEV:
         case ENXIO:
             return error_set(err, code, "%s has no driver behind it: load the module kvm_intel or kvm_amd",

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/loop.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -125,7 +126,8 @@ static void test_what_is_no_disk_is_refused_by_name(void **state)
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    assert_refused(fixture, plain, -ENOENT, "no disk image", "truncate -s");
+    assert_refused(fixture, plain, -ENOENT, "no disk image",
+                   "check the name, or make one with truncate -s 1G");
     assert_refused(fixture, (struct block_file_options){ .path = fixture->directory }, -EISDIR,
                    "is a directory", "image file");
     assert_refused(fixture, (struct block_file_options){ .path = "/dev/null" }, -EINVAL, "character device",
@@ -149,9 +151,64 @@ static void test_odd_sizes_are_refused_with_the_mend(void **state)
     assert_refused(fixture, plain, -EINVAL, "is empty", "truncate -s 1G");
     make_image(fixture, 1000);
     assert_refused(fixture, plain, -EINVAL, "1000 bytes", "truncate -s %512");
+    assert_refused(fixture, (struct block_file_options){ .read_only = true }, -EINVAL, "1000 bytes",
+                   "is it a raw disk image");
     make_image(fixture, 512);
     disk_player_open(&fixture->player, &(struct block_file_options){ .path = fixture->path });
     assert_int_equal(fixture->player.disk->info.capacity, 512);
+}
+
+static void put_start(struct fixture *fixture, const void *bytes, size_t count)
+{
+    int fd = open(fixture->path, O_WRONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, bytes, count, 0), count);
+    close(fd);
+}
+
+static void test_packed_images_of_an_odd_size_are_refused_with_their_own_mend(void **state)
+{
+    static const struct {
+        unsigned char magic[6];
+        const char *mend;
+    } rows[] = { { { 0x1f, 0x8b, 8, 0, 0, 0 }, "gunzip" },
+                 { { 0xfd, '7', 'z', 'X', 'Z', 0 }, "unxz" },
+                 { { 0x28, 0xb5, 0x2f, 0xfd, 0, 0 }, "unzstd" },
+                 { { 'Q', 'F', 'I', 0xfb, 0, 0 }, "qemu-img convert" } };
+    struct fixture *fixture = *state;
+
+    make_image(fixture, 1000);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        put_start(fixture, rows[i].magic, sizeof(rows[i].magic));
+        assert_refused(fixture, plain, -EINVAL, "1000 bytes", rows[i].mend);
+        assert_refused(fixture, (struct block_file_options){ .read_only = true }, -EINVAL, "1000 bytes",
+                       rows[i].mend);
+    }
+    /* Whole sectors are a raw disk, whatever they hold. */
+    make_image(fixture, 1024);
+    disk_player_open(&fixture->player, &(struct block_file_options){ .path = fixture->path });
+    assert_int_equal(fixture->player.disk->info.capacity, 1024);
+}
+
+/* What permissions have nothing to do with: an image that is immutable (chattr +i), for one. */
+static void test_opening_that_is_not_permitted_to_anybody_is_told_as_it_is(void **state)
+{
+    struct fixture *fixture = *state;
+    int flags = 0, fd;
+
+    make_image(fixture, IMAGE_SIZE);
+    fd = open(fixture->path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0 ||
+        ioctl(fd, FS_IOC_SETFLAGS, &(int){ flags | FS_IMMUTABLE_FL }) < 0) {
+        close(fd);
+        print_message("we may not make a file immutable here\n");
+        skip();
+    }
+    assert_refused(fixture, plain, -EPERM, "cannot open", "Operation not permitted");
+    assert_int_equal(ioctl(fd, FS_IOC_SETFLAGS, &flags), 0);
+    close(fd);
 }
 
 static void test_missing_permission_is_refused_with_the_mend(void **state)
@@ -449,6 +506,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_what_is_no_disk_is_refused_by_name, set_up_threads, tear_down),
         cmocka_unit_test_setup_teardown(test_odd_sizes_are_refused_with_the_mend, set_up_threads, tear_down),
+        cmocka_unit_test_setup_teardown(test_packed_images_of_an_odd_size_are_refused_with_their_own_mend,
+                                        set_up_threads, tear_down),
+        cmocka_unit_test_setup_teardown(test_opening_that_is_not_permitted_to_anybody_is_told_as_it_is,
+                                        set_up_threads, tear_down),
         cmocka_unit_test_setup_teardown(test_missing_permission_is_refused_with_the_mend, set_up_threads,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_running_program_is_refused_as_a_disk_to_write, set_up_threads,
