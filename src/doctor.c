@@ -33,13 +33,15 @@
 enum verdict {
     VERDICT_OK,
     VERDICT_NOTE,    /* absent, and something else takes its place */
+    VERDICT_NO,      /* tried, and it does not work */
     VERDICT_MISSING, /* absent, and nothing does */
     VERDICT_COUNT,
 };
 
 struct report {
     FILE *to;
-    bool failed; /* something required is missing */
+    bool failed;     /* something required is missing */
+    bool small_only; /* guests run, but Linux does not */
 };
 
 static void heading(const struct report *report, const char *text)
@@ -51,7 +53,7 @@ __attribute__((format(printf, 4, 5))) static void finding(struct report *report,
                                                           const char *thing, const char *format, ...)
 {
     static const char *const words[] = {
-        [VERDICT_OK] = "ok", [VERDICT_NOTE] = "absent", [VERDICT_MISSING] = "MISSING"
+        [VERDICT_OK] = "ok", [VERDICT_NOTE] = "absent", [VERDICT_NO] = "no", [VERDICT_MISSING] = "MISSING"
     };
     va_list arguments;
 
@@ -235,7 +237,8 @@ static void examine_guests(struct report *report)
     if (status == 0) {
         finding(report, VERDICT_OK, "Linux guests", "every instruction tried that Linux needs works");
     } else {
-        finding(report, VERDICT_NOTE, "Linux guests",
+        report->small_only = true;
+        finding(report, VERDICT_NO, "Linux guests",
                 "this KVM cannot execute all that Linux needs (status %d)", status);
         mend(report, "a host whose KVM uses hardware virtualization");
     }
@@ -250,7 +253,11 @@ int doctor_run(FILE *to)
     examine_tap(&report);
     examine_memory(&report);
     examine_guests(&report);
-    fprintf(to, "\n%s\n",
-            report.failed ? "ringlet run will not work here: see MISSING above." : "ringlet run works here.");
+    if (report.failed)
+        fputs("\nringlet run will not work here: see MISSING above.\n", to);
+    else if (report.small_only)
+        fputs("\nringlet run works here, for small guests only: this KVM does not run Linux.\n", to);
+    else
+        fputs("\nringlet run works here.\n", to);
     return report.failed ? EXIT_STATUS_FAILURE : 0;
 }

@@ -9,6 +9,7 @@
 #include "exit_status.h"
 #include "options.h"
 #include "ringlet/device_type.h"
+#include "ringlet/util.h"
 
 #define OPTION_COLUMN 26
 
@@ -20,14 +21,26 @@ struct command {
 static const struct command commands[] = {
     { "run --kernel FILE [OPTION]...", "boot a kernel; the console is this terminal" },
     { "doctor", "say what this machine offers, and how to mend what is missing" },
-    { "--help, --version", "" },
+    { "--help, --version", NULL },
 };
 
-static const char *const examples[] = {
-    "ringlet run -k vmlinuz -d root.img",
-    "ringlet run -k vmlinuz -i initrd.img -d root.img -a 'root=/dev/vda rw' -m 2G -c 4",
-    "ringlet run -k vmlinux -i test.cpio --debug-exit --timeout 60s </dev/null",
+static const struct {
+    const char *purpose;
+    const char *line;
+} examples[] = {
+    { "a distribution's kernel, its initrd, and a root file system",
+      "ringlet run -k vmlinuz -i initrd.img -d root.img -a root=/dev/vda" },
+    { "a kernel that has its drivers built in needs no initrd",
+      "ringlet run -k vmlinux -d root.img -m 2G -c 4" },
+    { "a test, in a script", "ringlet run -k vmlinux -i test.cpio --debug-exit --timeout 60s </dev/null" },
 };
+
+static const char *const doctor_text =
+    "tries what ringlet needs of this machine, from /dev/kvm to running two small guests, and says "
+    "what is missing and how to mend it. Its status is 0 when guests run, even if only small ones do because "
+    "this KVM does not run Linux, and 125 when none does.";
+
+static const char *const comma_text = "A comma in a value, such as a file name, is written twice.";
 
 static const char *const console_keys = "Ctrl-A x ends the VM, Ctrl-A Ctrl-A sends one Ctrl-A.";
 
@@ -118,13 +131,24 @@ static void print_statuses(FILE *to)
 void help_print_usage(FILE *to)
 {
     fputs("Ringlet boots one small virtual machine, now.\n\nUsage:\n", to);
-    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-        fprintf(to, "  ringlet %-32s %s\n", commands[i].synopsis, commands[i].help);
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+        if (commands[i].help)
+            fprintf(to, "  ringlet %-32s %s\n", commands[i].synopsis, commands[i].help);
+        else
+            fprintf(to, "  ringlet %s\n", commands[i].synopsis);
+    }
     fputs("\nTry:\n", to);
-    for (size_t i = 0; i < sizeof(examples) / sizeof(examples[0]); i++)
-        fprintf(to, "  %s\n", examples[i]);
-    fputs("\n`ringlet run --help` lists every option.\n", to);
+    for (size_t i = 0; i < ARRAY_SIZE(examples); i++)
+        fprintf(to, "  # %s\n  %s\n", examples[i].purpose, examples[i].line);
+    fputs("\n`ringlet run --help` lists every option. `ringlet doctor` ends with 0 when guests run here.\n",
+          to);
     print_statuses(to);
+}
+
+void help_print_doctor(FILE *to)
+{
+    fputs("Usage: ringlet doctor\n\nIt ", to);
+    print_wrapped(to, doctor_text, 0);
 }
 
 void help_print_run(FILE *to)
@@ -142,6 +166,7 @@ void help_print_run(FILE *to)
     fputs("\nDevices:\n", to);
     for (unsigned i = 0; i < type_count; i++)
         print_device_option(to, &types[i]);
+    fprintf(to, "\n%s\n", comma_text);
     fprintf(to, "\nOn a terminal, %s\n", console_keys);
     print_statuses(to);
 }
@@ -177,12 +202,18 @@ void help_print_man_page(FILE *to)
         ".TH RINGLET 1 \"\" \"Ringlet\" \"User Commands\"\n.SH NAME\nringlet \\- boot one small virtual machine\n"
         ".SH SYNOPSIS\n",
         to);
-    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
         fputs(i ? ".br\n.B ringlet " : ".B ringlet ", to);
         print_roff(to, commands[i].synopsis);
         fputc('\n', to);
     }
-    fputs(".SH OPTIONS OF RUN\n", to);
+    fputs(
+        ".SH DESCRIPTION\n.B ringlet run\nboots a kernel in a virtual machine of its own, by way of KVM; the "
+        "console is the terminal that it is started from. It ends when the guest does, with a status that says "
+        "how.\n.PP\n.B ringlet doctor\n",
+        to);
+    print_roff(to, doctor_text);
+    fputs("\n.SH OPTIONS OF RUN\n", to);
     for (unsigned i = 0; i < row_count; i++) {
         spell_option(spelling, sizeof(spelling), rows[i].name, rows[i].short_name, rows[i].metavar, false);
         print_roff_option(to, spelling, rows[i].help);
@@ -204,14 +235,19 @@ void help_print_man_page(FILE *to)
         if (types[i].key_count)
             fputs(".RE\n", to);
     }
-    fputs(".SH CONSOLE\nOn a terminal, ", to);
+    fputs(".PP\n", to);
+    print_roff(to, comma_text);
+    fputs("\n.SH CONSOLE\nOn a terminal, ", to);
     print_roff(to, console_keys);
     fputs("\n.SH EXIT STATUS\n", to);
     for (unsigned i = 0; i < status_count; i++)
         print_roff_option(to, statuses[i].status, statuses[i].meaning);
     fputs(".SH EXAMPLES\n.nf\n", to);
-    for (size_t i = 0; i < sizeof(examples) / sizeof(examples[0]); i++) {
-        print_roff(to, examples[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(examples); i++) {
+        fputs("# ", to);
+        print_roff(to, examples[i].purpose);
+        fputc('\n', to);
+        print_roff(to, examples[i].line);
         fputc('\n', to);
     }
     fputs(".fi\n", to);

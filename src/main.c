@@ -3,6 +3,7 @@
  * main.c - the first word of the command line chooses what to do. Only this layer prints and ends the
  * process.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -55,6 +56,10 @@ static int command_doctor(int argc, char **argv)
 {
     struct error err = { 0 };
 
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        help_print_doctor(stdout);
+        return 0;
+    }
     if (argc > 1) {
         error_set(&err, -1, "doctor takes no arguments, not even '%s'", argv[1]);
         return fail(&err);
@@ -93,6 +98,17 @@ static const struct {
     { "--version", command_version }, { "--man-page", command_man },
 };
 
+/* What a command printed is its work, so to lose it is to fail. A guest's console does not come this way. */
+static int written(int status)
+{
+    struct error err = { 0 };
+
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    error_set(&err, -1, "cannot write to standard output: %s", strerror(errno));
+    return fail(&err);
+}
+
 int main(int argc, char **argv)
 {
     struct error err = { 0 };
@@ -102,12 +118,15 @@ int main(int argc, char **argv)
         return fail(&err);
     }
     if (argc < 2) {
+        error_set(&err, -1, "no command given");
+        fail(&err);
+        fputc('\n', stderr);
         help_print_usage(stderr);
         return EXIT_STATUS_FAILURE;
     }
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
         if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
+            return written(commands[i].run(argc - 1, argv + 1));
     }
     error_set(&err, -1, "unknown command '%s'; it is `ringlet run --kernel FILE`, or see `ringlet --help`",
               argv[1]);

@@ -16,18 +16,23 @@
 #include "ringlet/parse.h"
 #include "ringlet/util.h"
 
+/* `name`: the option. */
+static int take_path(const char **to, const char *name, const char *argument, struct error *err)
+{
+    if (!*argument)
+        return error_set(err, -EINVAL, "--%s is given an empty name", name);
+    *to = argument;
+    return 0;
+}
+
 static int parse_kernel(struct run_options *options, const char *argument, struct error *err)
 {
-    (void)err;
-    options->kernel = argument;
-    return 0;
+    return take_path(&options->kernel, "kernel", argument, err);
 }
 
 static int parse_initrd(struct run_options *options, const char *argument, struct error *err)
 {
-    (void)err;
-    options->initrd = argument;
-    return 0;
+    return take_path(&options->initrd, "initrd", argument, err);
 }
 
 static int parse_append(struct run_options *options, const char *argument, struct error *err)
@@ -130,16 +135,12 @@ static int parse_debug_exit(struct run_options *options, const char *argument, s
 
 static int parse_dump_dtb(struct run_options *options, const char *argument, struct error *err)
 {
-    (void)err;
-    options->dump_dtb = argument;
-    return 0;
+    return take_path(&options->dump_dtb, "dump-dtb", argument, err);
 }
 
 static int parse_dump_acpi(struct run_options *options, const char *argument, struct error *err)
 {
-    (void)err;
-    options->dump_acpi = argument;
-    return 0;
+    return take_path(&options->dump_acpi, "dump-acpi", argument, err);
 }
 
 static int parse_verbose(struct run_options *options, const char *argument, struct error *err)
@@ -164,25 +165,28 @@ static int parse_help(struct run_options *options, const char *argument, struct 
 }
 
 static const struct option_row rows[] = {
-    { "kernel", 'k', "FILE", "the kernel: a distribution's bzImage (vmlinuz) or an ELF vmlinux",
-      parse_kernel },
-    { "initrd", 'i', "FILE", "an initial RAM disk for it", parse_initrd },
+    { "kernel", 'k', "FILE", "the kernel: a distribution's bzImage (vmlinuz) or an ELF vmlinux", parse_kernel,
+      false },
+    { "initrd", 'i', "FILE", "an initial RAM disk for it", parse_initrd, false },
     { "append", 'a', "STRING", "words for the kernel's command line, after our own; may be given again",
-      parse_append },
-    { "cpus", 'c', "N", "virtual CPUs, 1 to 32 (default 1)", parse_cpus },
-    { "memory", 'm', "SIZE", "guest memory: 512M, 2G, ...; a bare number is MiB (default 512M)",
-      parse_memory },
+      parse_append, true },
+    { "cpus", 'c', "N", "virtual CPUs, 1 to 32 (default 1)", parse_cpus, false },
+    { "memory", 'm', "SIZE", "guest memory, at least 32M: 512M, 2G, ...; a bare number is MiB (default 512M)",
+      parse_memory, false },
     { "console", 0, "WHERE", "the serial port: stdio (default), file=PATH, pty, socket=PATH, null",
-      parse_console },
-    { "timeout", 0, "DURATION", "end the VM after 30s, 500ms, 5m, ...", parse_timeout },
-    { "io-engine", 0, "NAME", "auto (default), io_uring, or threads", parse_engine },
+      parse_console, false },
+    { "timeout", 0, "DURATION", "end the VM after 30s, 500ms, 5m, 2h; a bare number is seconds",
+      parse_timeout, false },
+    { "io-engine", 0, "NAME", "auto (default), io_uring, or threads", parse_engine, false },
     { "debug-exit", 0, NULL, "let the guest end the VM with a status of its own, a byte written to port 0xf4",
-      parse_debug_exit },
-    { "dump-dtb", 0, "FILE", "write the machine's device tree instead of running it", parse_dump_dtb },
-    { "dump-acpi", 0, "DIR", "write the machine's ACPI tables instead of running it", parse_dump_acpi },
-    { "verbose", 'v', NULL, "say more on stderr", parse_verbose },
-    { "quiet", 'q', NULL, "say nothing on stderr but errors", parse_quiet },
-    { "help", 'h', NULL, "show this", parse_help },
+      parse_debug_exit, true },
+    { "dump-dtb", 0, "FILE", "write the machine's device tree instead of running it", parse_dump_dtb, false },
+    { "dump-acpi", 0, "DIR", "write the machine's ACPI tables instead of running it", parse_dump_acpi,
+      false },
+    { "verbose", 'v', NULL, "say more on stderr", parse_verbose, true },
+    { "quiet", 'q', NULL, "say nothing on stderr but errors, and the name of --console pty", parse_quiet,
+      true },
+    { "help", 'h', NULL, "show this", parse_help, true },
 };
 
 const struct option_row *run_option_rows(unsigned *ret_count)
@@ -413,6 +417,7 @@ int run_options_parse(int argc, char **argv, struct run_options *ret_options, st
     unsigned count = ARRAY_SIZE(rows) + type_count;
     CLEANUP_FREE struct option *longs = calloc(count + 1, sizeof(*longs));
     CLEANUP_FREE char *shorts = calloc(count + 1, 3);
+    bool given[ARRAY_SIZE(rows)] = { false };
     int code;
 
     *ret_options = (struct run_options){
@@ -452,6 +457,10 @@ int run_options_parse(int argc, char **argv, struct run_options *ret_options, st
             return error_set(err, -EINVAL, "unknown option '%s'; see `ringlet run --help`", word);
         }
         index = (unsigned)(code - FIRST_ROW_CODE);
+        if (index < ARRAY_SIZE(rows) && !rows[index].repeatable && given[index])
+            return error_set(err, -EINVAL, "--%s is given twice", rows[index].name);
+        if (index < ARRAY_SIZE(rows))
+            given[index] = true;
         result = index < ARRAY_SIZE(rows)
                      ? rows[index].parse(ret_options, optarg, err)
                      : add_device(ret_options, &types[index - ARRAY_SIZE(rows)], optarg, err);

@@ -3,8 +3,7 @@
  * options.h - `ringlet run`'s command line: the option table, and what a command line means.
  *
  * The fixed options stand in one table here; one more per device comes from src/devices/device_table.c.
- * Parsing,
- * --help and the man page all read the same rows.
+ * Parsing, --help and the man page all read the same rows.
  */
 #ifndef RINGLET_OPTIONS_H
 #define RINGLET_OPTIONS_H
@@ -65,6 +64,7 @@ struct option_row {
     const char *metavar; /* NULL: no argument */
     const char *help;
     int (*parse)(struct run_options *options, const char *argument, struct error *err); /* 0 or -EINVAL */
+    bool repeatable; /* may be given again */
 };
 
 /* The fixed options; *ret_count gets their number. */

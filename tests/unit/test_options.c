@@ -159,17 +159,40 @@ static void test_options_in_their_short_form(void **state)
     run_options_finish(&options);
 }
 
-static void test_appended_words_add_up_and_the_last_of_all_else_counts(void **state)
+static void test_appended_words_add_up_and_flags_may_come_again(void **state)
 {
-    struct run_options options = accept("-k", "a", "-k", "b", "-a", "quiet", "--append", "root=/dev/vda rw",
-                                        "-c", "2", "-c", "3", "-q", "-v", NULL);
+    struct run_options options = accept("-k", "a", "-a", "quiet", "--append", "root=/dev/vda rw",
+                                        "--debug-exit", "--debug-exit", "-q", "-q", "-v", "-v", NULL);
 
     (void)state;
-    assert_string_equal(options.kernel, "b");
     assert_string_equal(options.append, "quiet root=/dev/vda rw");
-    assert_int_equal(options.cpus, 3);
+    assert_true(options.debug_exit);
     assert_int_equal(options.verbosity, LOG_LEVEL_INFO);
     run_options_finish(&options);
+}
+
+static void test_options_with_one_value_are_not_given_twice(void **state)
+{
+    (void)state;
+    refuse("--kernel is given twice", "-k", "a", "--kernel", "b", NULL);
+    refuse("--kernel is given twice", "-k", "a", "-k", "a", NULL);
+    refuse("--initrd is given twice", "-k", "a", "-i", "a", "-i", "b", NULL);
+    refuse("--cpus is given twice", "-k", "a", "-c", "2", "-c", "3", NULL);
+    refuse("--memory is given twice", "-k", "a", "-m", "1G", "-m", "2G", NULL);
+    refuse("--console is given twice", "-k", "a", "--console", "pty", "--console", "null", NULL);
+    refuse("--timeout is given twice", "-k", "a", "--timeout", "1s", "--timeout", "2s", NULL);
+    refuse("--io-engine is given twice", "-k", "a", "--io-engine", "auto", "--io-engine", "threads", NULL);
+    refuse("--dump-dtb is given twice", "--dump-dtb", "a", "--dump-dtb", "b", NULL);
+    refuse("--dump-acpi is given twice", "--dump-acpi", "a", "--dump-acpi", "b", NULL);
+}
+
+static void test_names_that_are_empty(void **state)
+{
+    (void)state;
+    refuse("--kernel is given an empty name", "--kernel=", NULL);
+    refuse("--initrd is given an empty name", "-k", "a", "-i", "", NULL);
+    refuse("--dump-dtb is given an empty name", "--dump-dtb=", NULL);
+    refuse("--dump-acpi is given an empty name", "--dump-acpi=", NULL);
 }
 
 static void test_every_console_kind(void **state)
@@ -504,7 +527,9 @@ int main(void)
         cmocka_unit_test(test_options_have_their_documented_defaults),
         cmocka_unit_test(test_options_in_their_long_form),
         cmocka_unit_test(test_options_in_their_short_form),
-        cmocka_unit_test(test_appended_words_add_up_and_the_last_of_all_else_counts),
+        cmocka_unit_test(test_appended_words_add_up_and_flags_may_come_again),
+        cmocka_unit_test(test_options_with_one_value_are_not_given_twice),
+        cmocka_unit_test(test_names_that_are_empty),
         cmocka_unit_test(test_every_console_kind),
         cmocka_unit_test(test_every_io_engine),
         cmocka_unit_test(test_the_edges_of_cpus_and_memory_are_inside),
