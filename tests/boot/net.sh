@@ -219,6 +219,58 @@ frame_too_long() {
 	expect_guest_line "$(sha256sum <"$work/www/file")"
 }
 
+# --- for long ---
+
+# KiB of memory in use by the VM's process beside guest RAM, which is its one mapping of more than 400 MiB.
+own_memory() {
+	awk '/^[0-9a-f]+-[0-9a-f]+ / { large = 0 }
+		/^Size:/ { large = $2 > 400 * 1024 }
+		/^Rss:/ && !large { sum += $2 }
+		END { print sum }' "/proc/$1/smaps"
+}
+
+# Frames both ways and a disk under fio for as long as is asked: no second without a byte in either direction, no
+# error, and memory that does not grow.
+both_ways_for_long() {
+	local seconds=$1 patience=$(($1 + 200)) vm pid early late i
+	net_start
+	truncate -s 64M "$work/disk"
+	networked trimmed "
+		fio --name=disk --filename=/dev/vda --rw=randrw --bs=4k --direct=1 --ioengine=psync --size=48M \\
+			--rate=400k --verify=crc32c --verify_fatal=1 --time_based --runtime=$seconds >/run/fio 2>&1 &
+		iperf3 -c 10.77.0.1 -t $seconds --bidir -i 1 -f k >/run/iperf
+		wait
+		cat /run/fio
+		grep -E 'sec' /run/iperf" --net tap=rl0 -d "$work/disk" &
+	vm=$!
+	for ((i = 0; i < 600; i++)); do
+		pid=$(ip netns pids "$host_ns" | xargs -r ps -o pid=,comm= -p | awk '$2 == "ringlet" { print $1 }')
+		grep -q '^RINGLET-GUEST-START' "$work/console" && [ -n "$pid" ] && break
+		sleep 0.1
+	done
+	sleep $((seconds / 10 + 5))
+	early=$(own_memory "$pid")
+	sleep $((seconds * 7 / 10))
+	late=$(own_memory "$pid")
+	wait "$vm" || exit 1
+	guest_output | grep -q 'err= 0' || fail "fio found an error"
+	printf '# beside guest RAM: %s KiB early, %s KiB late\n' "$early" "$late"
+	[ "$late" -le $((early + early / 10 + 1024)) ] || fail "memory grew from $early to $late KiB"
+	guest_output | awk -v seconds="$seconds" '
+		/\[[TR]X-C\]/ && /sec/ && !/(sender|receiver)/ {
+			count++
+			if ($0 ~ / 0.00 (Bytes|KBytes)/) { stalled++; print "# stalled: " $0 }
+		}
+		END { printf "# %d intervals, %d without a byte\n", count, stalled; exit !(count >= 2 * (seconds - 2) && !stalled) }' ||
+		fail "a second without a byte, or too few of them"
+}
+
+group_net_soak() {
+	modprobe -a tun veth bridge 2>/dev/null
+	net_case "tap and disk: both ways for ${RINGLET_SOAK_SECONDS:-600} seconds" \
+		both_ways_for_long "${RINGLET_SOAK_SECONDS:-600}"
+}
+
 group_net() {
 	[ "$(id -u)" = 0 ] || {
 		run_case "network over a tap" skip "only root can make network namespaces and taps"
