@@ -134,6 +134,23 @@ unsigned tap_host_mtu(const char *name)
     return (unsigned)ifreq.ifr_mtu;
 }
 
+/*
+ * A carrier is noticed a moment after it is there, by the kernel's link watch; until then what is sent is
+ * dropped without a word. The watch sets IFF_RUNNING while it holds the lock that the last call waits for.
+ */
+static void wait_until_running(const char *name)
+{
+    struct ifreq ifreq = { 0 };
+
+    for (;;) {
+        control(name, SIOCGIFFLAGS, &ifreq);
+        if (ifreq.ifr_flags & IFF_RUNNING)
+            break;
+        sched_yield();
+    }
+    tap_host_set_up(name, true);
+}
+
 int tap_host_wire(const char *name)
 {
     struct sockaddr_ll address = { .sll_family = AF_PACKET,
@@ -146,6 +163,7 @@ int tap_host_wire(const char *name)
     if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)) < 0)
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
     assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    wait_until_running(name);
     return fd;
 }
 
