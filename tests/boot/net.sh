@@ -86,9 +86,10 @@ all_at_once() {
 }
 
 large_mtu() {
+	local kernel=$1
 	net_start
 	in_host ip link set rl0 mtu 9000
-	networked trimmed '
+	networked "$kernel" '
 		[ $(cat /sys/class/net/eth0/mtu) = 9000 ]
 		ping -q -c 20 -s 8900 10.77.0.1 | grep "20 packets received"
 		iperf3 -c 10.77.0.1 -t 3 | grep receiver
@@ -97,8 +98,9 @@ large_mtu() {
 }
 
 offloads_toggled() {
+	local kernel=$1
 	net_start
-	networked trimmed '
+	networked "$kernel" '
 		ethtool -k eth0 | grep -E "^(tx-checksumming|tcp-segmentation-offload|rx-checksumming): on"
 		for what in "tso off" "tx off" "gro off" "tso on tx on" "gro on lro off" "tx off tso off gro off"; do
 			ethtool -K eth0 $what || true
@@ -121,7 +123,7 @@ many_pairs() {
 }
 
 two_guests() {
-	local first status=0
+	local kernel=$1 first status=0
 	net_start
 	in_host ip link add br0 type bridge
 	in_host ip addr del 10.77.0.1/24 dev rl0
@@ -135,7 +137,7 @@ two_guests() {
 		-a "quiet rl.cmd=$(encode 'ip addr add 10.77.0.3/24 dev eth0; ip link set eth0 up; iperf3 -s')" \
 		</dev/null >"$work/first" 2>&1 &
 	first=$!
-	networked trimmed '
+	networked "$kernel" '
 		i=0; until iperf3 -c 10.77.0.3 -t 3 >/run/out; do i=$((i + 1)); [ $i -lt 20 ]; sleep 1; done
 		grep receiver /run/out
 		ping -q -c 50 -i 0.1 10.77.0.3 | grep "50 packets received"' --net tap=rl0 || status=$?
@@ -277,12 +279,14 @@ group_net() {
 		return
 	}
 	modprobe -a tun veth bridge 2>/dev/null
-	net_case "tap: ping, iperf3, curl, UDP of 63 kB" all_at_once trimmed
-	net_case "tap: the same with Debian's kernel" all_at_once 6.1-cloud
-	net_case "tap: an MTU of 9000" large_mtu
-	net_case "tap: offloads switched off and on" offloads_toggled
+	local kernel
+	for kernel in trimmed 6.1-cloud; do
+		net_case "tap: ping, iperf3, curl, UDP of 63 kB ($kernel)" all_at_once "$kernel"
+		net_case "tap: an MTU of 9000 ($kernel)" large_mtu "$kernel"
+		net_case "tap: offloads switched off and on ($kernel)" offloads_toggled "$kernel"
+		net_case "tap: two guests on a bridge ($kernel)" two_guests "$kernel"
+	done
 	net_case "tap: four queue pairs" many_pairs
-	net_case "tap: two guests on a bridge" two_guests
 }
 
 group_net_trouble() {
