@@ -48,7 +48,7 @@ kvm_boots_linux() {
 		return 1
 	fi
 	kvm_may_be_opened || return 1
-	if timeout -k 5 30 "$ringlet" doctor 2>/dev/null | grep -qE '^ *absent +Linux guests'; then
+	if timeout -k 5 30 "$ringlet" doctor 2>/dev/null | grep -qE '^ *no +Linux guests'; then
 		kvm_says "this machine's KVM does not boot Linux: \`ringlet doctor\` ran a guest that stopped" \
 			"at an instruction that Linux needs"
 		return 1
