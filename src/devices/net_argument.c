@@ -38,7 +38,7 @@ int net_argument_mac(const char *text, uint8_t ret_mac[6], struct error *err)
     uint8_t mac[6];
 
     for (unsigned i = 0; i < sizeof(mac); i++) {
-        const char *byte = text + 3 * i;
+        const char *byte = text + 3 * (size_t)i;
         int high = strlen(text) == MAC_LENGTH ? hexadecimal_digit(byte[0]) : -1;
         int low = high < 0 ? -1 : hexadecimal_digit(byte[1]);
 

@@ -4,6 +4,9 @@
 # The network groups of the boot suite, sourced by tests/boot/inside. The other hosts are network namespaces made
 # here: a VM's tap lies in one of them, together with the servers it talks to. Nothing leaves this machine.
 
+# What stands in single quotes is for the guest's shell; `work`, `images` and so on are the sourcing script's.
+# shellcheck disable=SC2016,SC2154,SC2034
+
 host_ns=rl-host
 
 in_host() {
@@ -211,7 +214,7 @@ tap_full() {
 frame_too_long() {
 	net_start
 	in_host ip link set rl0 mtu 9000
-	host_does NOW in_host ping -c 10 -i 0.2 -M do -s 8000 10.77.0.2
+	host_does NOW in_host ping -c 10 -i 0.2 -M "do" -s 8000 10.77.0.2
 	networked trimmed '
 		ip link set eth0 mtu 1500
 		echo NOW
