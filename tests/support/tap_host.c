@@ -84,8 +84,9 @@ void tap_host_make(const char *name, unsigned flags)
     int fd = tap_host_open(name, flags | (flags & IFF_TUN ? 0 : IFF_TAP) | IFF_NO_PI);
 
     assert_int_equal(ioctl(fd, TUNSETPERSIST, 1), 0);
-    close(fd);
+    /* While it has a carrier; see wait_until_running(), which an interface that never had one would not mind. */
     tap_host_set_up(name, true);
+    close(fd);
 }
 
 void tap_host_delete(const char *name)
