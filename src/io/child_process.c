@@ -35,12 +35,16 @@ static void reset_signals(void)
 /* In the child: the descriptors, in their places. `report` comes behind them. */
 static int place_descriptors(const int *fds, unsigned fd_count, int stderr_fd, int *report)
 {
-    int behind = CHILD_PROCESS_FIRST_FD + (int)fd_count + 1, high[CHILD_FDS_MAX], error_fd, null_fd;
+    int behind = CHILD_PROCESS_FIRST_FD + (int)fd_count + 1, high[CHILD_FDS_MAX], report_fd, error_fd,
+        null_fd;
 
     /* Out of the way first, so that no place is taken while it is somebody's source. */
-    *report = fcntl(*report, F_DUPFD_CLOEXEC, behind);
+    report_fd = fcntl(*report, F_DUPFD_CLOEXEC, behind);
+    if (report_fd < 0)
+        return -errno; /* which can still be reported */
+    *report = report_fd;
     error_fd = fcntl(stderr_fd, F_DUPFD_CLOEXEC, behind);
-    if (*report < 0 || error_fd < 0)
+    if (error_fd < 0)
         return -errno;
     for (unsigned i = 0; i < fd_count; i++) {
         high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, behind);
@@ -72,6 +76,12 @@ static _Noreturn void become(const char *const *argv, const int *fds, unsigned f
         /* It ended before we asked for the signal. */
         _exit(1);
     } else {
+        /*
+         * A session of its own: signals that a terminal or a supervisor sends to our process group are ours to
+         * judge, and we may have been told to ignore them (nohup). A child of fork() leads no group, so that
+         * this cannot fail.
+         */
+        setsid();
         reset_signals();
         result = place_descriptors(fds, fd_count, stderr_fd, &report);
         if (result == 0) {
@@ -118,7 +128,7 @@ int child_process_start(const char *const *argv, const int *fds, unsigned fd_cou
         become(argv, fds, fd_count, stderr_fd, report_write, parent);
     close(steal_fd(&report_write));
 
-    /* A child that is not reaped yet keeps its number, so that this cannot be another process. */
+    /* A child that is not reaped yet keeps its number; where SIGCHLD is ignored this may fail (-ESRCH). */
     child.pidfd = pidfd_open(child.pid, 0);
     result = child.pidfd < 0 ? -errno : read_report(report_read);
     if (result < 0) {
@@ -145,6 +155,17 @@ static bool reap(struct child_process *child, int options, int *ret_status)
     return true;
 }
 
+void child_process_kill(struct child_process *child)
+{
+    if (!child->pid)
+        return;
+    /* Not by number if it can be had otherwise: where SIGCHLD is ignored it may be another's by now. */
+    if (child->pidfd >= 0)
+        pidfd_send_signal(child->pidfd, SIGKILL, NULL, 0);
+    else
+        kill(child->pid, SIGKILL);
+}
+
 bool child_process_reap(struct child_process *child, int *ret_status)
 {
     *ret_status = 0;
@@ -155,11 +176,10 @@ void child_process_finish(struct child_process *child)
 {
     int status;
 
-    if (!child->pid)
-        goto release;
-    kill(child->pid, SIGKILL);
-    reap(child, 0, &status);
-release:
+    if (child->pid) {
+        child_process_kill(child);
+        reap(child, 0, &status);
+    }
     if (child->pidfd > 0)
         close(child->pidfd);
     *child = (struct child_process){ .pidfd = -1 };

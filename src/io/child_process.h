@@ -3,8 +3,9 @@
  * child_process.h - a program that works for this process and for as long as it: a helper such as passt.
  *
  * The child gets the descriptors that it is meant to have and no others, signals as a shell would give them,
- * /dev/null as standard input and output, and SIGKILL when the thread that started it ends. (A program that
- * changes its user or namespace loses that one; give it a socket whose end it takes for its own.)
+ * /dev/null as standard input and output, a session of its own, and SIGKILL when the thread that started it
+ * ends. (A program that changes its user or namespace loses that one; give it a socket whose end it takes for
+ * its own.)
  */
 #ifndef RINGLET_IO_CHILD_PROCESS_H
 #define RINGLET_IO_CHILD_PROCESS_H
@@ -25,6 +26,9 @@ struct child_process {
  */
 int child_process_start(const char *const *argv, const int *fds, unsigned fd_count, int stderr_fd,
                         struct child_process *ret_child);
+
+/* SIGKILL; fine for one that has ended. To be reaped nonetheless. */
+void child_process_kill(struct child_process *child);
 
 /* Has it ended? It is then reaped, and *ret_status is waitpid()'s. Once only. Does not block. */
 bool child_process_reap(struct child_process *child, int *ret_status);

@@ -13,10 +13,10 @@
 #include "ringlet/net_passt.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +93,15 @@ static bool is_noise(const char *line)
     return !*line || strncmp(line, "Failed to send", 14) == 0 || strncmp(line, "Don't run as root", 17) == 0;
 }
 
+/* It handles what the guest sends, who may have got hold of it; and a terminal obeys what it is shown. */
+static void make_harmless(char *line)
+{
+    for (; *line; line++) {
+        if (iscntrl((unsigned char)*line))
+            *line = '?';
+    }
+}
+
 /* The last line that says something, "" if there is none. Empties the pipe. */
 static void read_last_words(int fd, char *words, size_t size)
 {
@@ -115,6 +124,7 @@ static void read_last_words(int fd, char *words, size_t size)
         if (!is_noise(line))
             snprintf(words, size, "%s", line);
     }
+    make_harmless(words);
 }
 
 static void describe_end(int status, const char *words, char *text, size_t size)
@@ -277,8 +287,7 @@ static void ended(struct net_stream_owner *owner, const char *reason)
     int status;
 
     /* Without the stream it is of no use. It may have ended, or not quite: see dropped(). */
-    if (passt->child.pid)
-        kill(passt->child.pid, SIGKILL);
+    child_process_kill(&passt->child);
     child_process_reap(&passt->child, &status);
     if (!passt->ended)
         return;

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -151,6 +152,81 @@ static void test_passt_that_says_very_much_before_it_ends_has_the_last_word(void
     struct net_passt_options options = { .program = script.path };
 
     refuse(*state, &options, -ECHILD, "passt does not start: enough");
+    remove_script(&script);
+}
+
+/* It may be under a guest's spell; and what it says comes to a terminal. */
+static void test_passt_says_nothing_to_a_terminal(void **state)
+{
+    struct script script = write_script("printf 'red \\033[31malert\\177\\r\\n' >&2\nexit 1\n");
+    struct net_passt_options options = { .program = script.path };
+
+    refuse(*state, &options, -ECHILD, "passt does not start: red ?[31malert??");
+    remove_script(&script);
+}
+
+/* Whichever side runs out of them first. */
+static void test_passt_that_finds_no_descriptor_free_is_told_so(void **state)
+{
+    struct net_player *player = *state;
+    struct script script = write_script(GREETING "cat <&3\n");
+    struct net_passt_options options = { .program = script.path };
+    struct rlimit before, tight;
+    int result = -EMFILE, next_free = dup(STDIN_FILENO);
+    unsigned failed = 0;
+
+    close(next_free);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    tight = before;
+    for (tight.rlim_cur = (rlim_t)next_free; result < 0; tight.rlim_cur++) {
+        struct net_backend *backend;
+        struct error err = { 0 };
+
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+        result = net_passt_open(player->loop, &options, &backend, &err);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        if (result == 0) {
+            backend->ops->destroy(backend);
+        } else {
+            assert_int_equal(result, -EMFILE);
+            assert_non_null(strstr(err.text, ": Too many open files"));
+            failed++;
+        }
+        assert_no_child();
+    }
+    assert_true(failed > 6);
+    remove_script(&script);
+}
+
+/* Somebody's job control is not for it: it would end where we, who may ignore the signal, go on. */
+static void test_passt_hears_no_signal_that_a_terminal_sends_us(void **state)
+{
+    struct net_player *player = *state;
+    struct script script =
+        write_script("read -r pid name state parent group session rest </proc/$$/stat\n"
+                     "[ $group = $$ ] && [ $session = $$ ] && echo alone >$out\n" GREETING "cat <&3\n");
+    struct net_passt_options options = { .program = script.path };
+    char text[TEXT_SIZE];
+
+    open_script(player, &options);
+    read_output(&script, text);
+    assert_string_equal(text, "alone\n");
+    remove_script(&script);
+}
+
+/* As whoever started us may have left it: children are then gone without anybody waiting for them. */
+static void test_passt_starts_and_ends_where_sigchld_is_ignored(void **state)
+{
+    struct net_player *player = *state;
+    struct script script = write_script(GREETING "exec cat <&3\n");
+    struct net_passt_options options = { .program = script.path };
+
+    signal(SIGCHLD, SIG_IGN);
+    open_script(player, &options);
+    net_tear_down(state);
+    signal(SIGCHLD, SIG_DFL);
+    net_set_up_io_uring(state);
+    assert_no_child();
     remove_script(&script);
 }
 
@@ -484,6 +560,10 @@ int main(void)
         NET_ON_BOTH_ENGINES(test_passt_that_ends_at_once_has_the_last_word),
         NET_ON_BOTH_ENGINES(test_passt_that_ends_without_a_word_has_its_status_told),
         NET_ON_BOTH_ENGINES(test_passt_that_says_very_much_before_it_ends_has_the_last_word),
+        NET_ON_BOTH_ENGINES(test_passt_says_nothing_to_a_terminal),
+        NET_ON_BOTH_ENGINES(test_passt_that_finds_no_descriptor_free_is_told_so),
+        NET_ON_BOTH_ENGINES(test_passt_hears_no_signal_that_a_terminal_sends_us),
+        NET_ON_BOTH_ENGINES(test_passt_starts_and_ends_where_sigchld_is_ignored),
         NET_ON_BOTH_ENGINES(test_passt_is_told_ports_and_mtu_and_gets_what_it_needs_and_no_more),
         NET_ON_BOTH_ENGINES(test_passt_without_ports_is_told_so),
         NET_ON_BOTH_ENGINES(test_passt_is_not_started_for_a_port_that_is_taken),
