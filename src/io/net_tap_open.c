@@ -93,7 +93,7 @@ static int check_tun_device(struct error *err)
 
 static int say_why_not(int code, const char *name, unsigned queue_pairs, struct error *err)
 {
-    int single;
+    int single = -1;
 
     switch (code) {
     case -EPERM:
