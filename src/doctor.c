@@ -128,11 +128,12 @@ static void examine_tap(struct report *report)
     CLEANUP_CLOSE int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
     unsigned features;
 
-    heading(report, "Network");
     if (fd < 0) {
-        finding(report, VERDICT_NOTE, "/dev/net/tun", "%s", strerror(errno));
+        int code = errno;
+
+        finding(report, VERDICT_NOTE, "/dev/net/tun", "%s; taps are not to be had", strerror(code));
         mend(report,
-             errno == ENOENT ? "modprobe tun" : "access to /dev/net/tun; no device of today's needs it");
+             code == ENOENT ? "modprobe tun" : "access to /dev/net/tun, or --net user, which needs none");
         return;
     }
     if (ioctl(fd, TUNGETFEATURES, &features) < 0)
@@ -141,6 +142,34 @@ static void examine_tap(struct report *report)
         finding(report, VERDICT_OK, "/dev/net/tun", "taps%s%s",
                 features & IFF_MULTI_QUEUE ? ", multi-queue" : "",
                 features & IFF_VNET_HDR ? ", offloads" : "");
+}
+
+/* Is there such a program in $PATH? */
+static bool in_path(const char *program)
+{
+    CLEANUP_FREE char *folders = strdup(getenv("PATH") ? getenv("PATH") : "");
+    char *rest = folders, *folder;
+
+    while (folders && (folder = strsep(&rest, ":"))) {
+        char path[512];
+
+        if (snprintf(path, sizeof(path), "%s/%s", folder, program) < (int)sizeof(path) &&
+            access(path, X_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void examine_network(struct report *report)
+{
+    heading(report, "Network");
+    examine_tap(report);
+    if (in_path("passt")) {
+        finding(report, VERDICT_OK, "passt", "--net user, without any rights");
+    } else {
+        finding(report, VERDICT_NOTE, "passt", "--net user is not to be had");
+        mend(report, "apt install passt");
+    }
 }
 
 /* The first line of a small file; false when there is none. */
@@ -250,7 +279,7 @@ int doctor_run(FILE *to)
 
     examine_kvm(&report);
     examine_io_uring(&report);
-    examine_tap(&report);
+    examine_network(&report);
     examine_memory(&report);
     examine_guests(&report);
     if (report.failed)
