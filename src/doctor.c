@@ -147,7 +147,8 @@ static void examine_tap(struct report *report)
 /* Is there such a program in $PATH? */
 static bool in_path(const char *program)
 {
-    CLEANUP_FREE char *folders = strdup(getenv("PATH") ? getenv("PATH") : "");
+    const char *path_variable = getenv("PATH");
+    CLEANUP_FREE char *folders = path_variable ? strdup(path_variable) : NULL;
     char *rest = folders, *folder;
 
     while (folders && (folder = strsep(&rest, ":"))) {
