@@ -187,8 +187,8 @@ int vm_end_init(struct vm_end *end, struct error *err)
 
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
-    signal(SIGCHLD,
-           SIG_DFL); /* ignored, as some parents leave it, it would reap our children before we look */
+    /* Ignored, as some parents leave it, it would reap our children before we look. */
+    signal(SIGCHLD, SIG_DFL);
     sigemptyset(&set);
     for (size_t i = 0; i < ARRAY_SIZE(ending_signals); i++) {
         struct sigaction action;

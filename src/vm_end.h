@@ -52,8 +52,8 @@ struct vm_end {
 /*
  * Block the signals that end a VM (SIGINT, SIGTERM, SIGHUP, SIGQUIT, but none that was ignored when we were
  * started) and SIGCONT, after which the terminal is made raw again, in this thread and those it will start,
- * and ignore SIGPIPE and SIGXFSZ, whose writes then fail as writes. Before any other thread exists. 0 or
- * -errno with *err.
+ * and ignore SIGPIPE and SIGXFSZ, whose writes then fail as writes; SIGCHLD gets its default back. Before any
+ * other thread exists. 0 or -errno with *err.
  */
 int vm_end_init(struct vm_end *end, struct error *err);
 void vm_end_finish(struct vm_end *end);
