@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * options.h - `ringlet run`'s command line: the option table, and what a command line means.
+ * options.h - the command lines of `ringlet run` and `ringlet exec`: the option table, and what a command line
+ * means.
  *
- * The fixed options stand in one table here; one more per device comes from src/devices/device_table.c.
- * Parsing, --help and the man page all read the same rows.
+ * The fixed options stand in one table (option_table.c); one more per device comes from
+ * src/devices/device_table.c. The command line, --config files, --print-config, --help, the man page and the
+ * shell's completion all read the same rows.
  */
 #ifndef RINGLET_OPTIONS_H
 #define RINGLET_OPTIONS_H
@@ -23,7 +25,13 @@ struct run_options;
 #define RUN_MINIMUM_MEMORY_MIB 32
 #define RUN_MAXIMUM_CPUS       32
 
-/* A device as asked for, in the order of the command line. */
+/* Which subcommand; a row of the table says for which of them it is, as a set of bits. */
+enum command {
+    COMMAND_RUN = 1 << 0,
+    COMMAND_EXEC = 1 << 1,
+};
+
+/* A device as asked for, in the order of the command line; what --image asks for comes first. */
 struct device_request {
     const struct device_type *type;
     struct device_argument argument;
@@ -31,13 +39,33 @@ struct device_request {
     char *storage; /* owned; what the argument's texts point into */
 };
 
+/* What `ringlet exec` is to run in the guest. Texts point into argv or run_options.words. */
+struct exec_options {
+    const char **arguments; /* owned; the command, argument_count of them */
+    unsigned argument_count;
+    const char **environment; /* owned; "NAME=VALUE" in the order given */
+    unsigned environment_count;
+    const char *workdir; /* NULL: "/" */
+    const char *user;    /* NULL: root */
+    bool terminal;       /* -t */
+    bool image;          /* devices[0] is --image's disk, the root file system */
+};
+
+/* An option as it was given, on the command line or in a --config file. */
+struct option_word {
+    const char *name;     /* long, of the table */
+    const char *argument; /* owned; NULL for an option that takes none */
+};
+
 struct run_options {
-    const char *kernel;
+    enum command command;
+    const char *kernel; /* NULL, with exec: the default guest's */
     const char *initrd; /* NULL: none */
     char *append;       /* owned; the user's words, "" without any */
     unsigned cpus;
     uint64_t memory; /* bytes */
     enum console_kind console;
+    bool console_given; /* else exec keeps the console to itself */
     const char *console_path;
     uint64_t timeout; /* nanoseconds; 0: none */
     enum loop_engine engine;
@@ -45,16 +73,24 @@ struct run_options {
     enum log_level verbosity;
     const char *dump_dtb;  /* file */
     const char *dump_acpi; /* folder */
+    const char *name;      /* of the VM: NULL without */
+    const char *pidfile;
+    const char *events; /* where JSON lines go: a path or "fd=N" */
+    bool print_config;
     bool help;
     struct device_request *devices;
     unsigned device_count;
+    struct exec_options exec;
+    struct option_word *words; /* owned; all that was given, in order, without --config and --print-config */
+    unsigned word_count;
 };
 
 /*
- * Parse argv[1..] (argv[0] is the subcommand). Texts point into argv. 0, or -EINVAL with *err. In both cases
- * run_options_finish() releases what *ret_options holds.
+ * Parse argv[1..] (argv[0] is the subcommand). Texts point into argv or *ret_options. 0, or -EINVAL with *err. In
+ * both cases run_options_finish() releases what *ret_options holds.
  */
-int run_options_parse(int argc, char **argv, struct run_options *ret_options, struct error *err);
+int run_options_parse(enum command command, int argc, char **argv, struct run_options *ret_options,
+                      struct error *err);
 void run_options_finish(struct run_options *options);
 
 /* One row as shown to a person. */
@@ -63,6 +99,7 @@ struct option_row {
     char short_name;     /* or 0 */
     const char *metavar; /* NULL: no argument */
     const char *help;
+    unsigned commands;   /* enum command, of those that it is for */
     int (*parse)(struct run_options *options, const char *argument, struct error *err); /* 0 or -EINVAL */
     bool repeatable; /* may be given again */
 };

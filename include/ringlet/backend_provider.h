@@ -17,6 +17,7 @@ struct block_backend;
 struct entropy_backend;
 struct error;
 struct net_backend;
+struct vhost_backend;
 
 /* How a disk image is to be opened. */
 struct disk_options {
@@ -24,6 +25,7 @@ struct disk_options {
     bool read_only;
     bool direct; /* past the host's page cache */
     bool unsafe; /* FLUSH is answered without doing it */
+    bool ephemeral; /* writes go to an unlinked file and vanish; the image itself is opened read-only */
 };
 
 /* A port of the host that leads to one of the guest. */
@@ -52,6 +54,13 @@ struct net_options {
     const char *name; /* of the device, for messages while the VM runs; outlives the backend */
 };
 
+/* Which directory of the host is to be shown to the guest. */
+struct share_options {
+    const char *directory;
+    bool read_only;
+    const char *name; /* of the device, for messages while the VM runs; outlives the backend */
+};
+
 struct backend_provider_ops {
     /* required: 0 or -errno with *err */
     int (*open_disk)(const struct backend_provider *provider, const struct disk_options *options,
@@ -62,6 +71,9 @@ struct backend_provider_ops {
     /* required: 0 or -errno with *err */
     int (*open_net)(const struct backend_provider *provider, const struct net_options *options,
                     struct net_backend **ret_backend, struct error *err);
+    /* required: 0 or -errno with *err */
+    int (*open_share)(const struct backend_provider *provider, const struct share_options *options,
+                      struct vhost_backend **ret_backend, struct error *err);
 };
 
 struct backend_provider {

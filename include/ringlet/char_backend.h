@@ -9,7 +9,7 @@
  *
  * Threads: the front end's lock (frontend->client->lock) is held around every call of write(),
  * receive_ready(), receive() and writable(), so a backend may guard its own state with it. write() and
- * receive_ready() come from vCPU threads as well as the loop's; receive() and writable() come on the loop
+ * receive_ready() come from vCPU threads as well as the loop's; the front end's functions come on the loop
  * thread only, and never from inside write() or receive_ready().
  *
  * Implementations: src/io/char_stream.c, which the kinds of console (console*.c) share, and tests/support/fake_char.c.
@@ -29,6 +29,10 @@ struct char_frontend_ops {
     size_t (*receive)(struct char_frontend *frontend, const uint8_t *bytes, size_t count);
     /* required */
     void (*writable)(struct char_frontend *frontend);
+    /* optional: no input will come any more; all that came has been taken. Once; loop thread */
+    void (*input_ended)(struct char_frontend *frontend);
+    /* optional: whoever read the output has gone; what is written from here on is dropped. Once; loop thread */
+    void (*output_lost)(struct char_frontend *frontend);
 };
 
 struct char_frontend {

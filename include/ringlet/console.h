@@ -20,10 +20,12 @@
  *           one before has left. Without a client, as with pty. A socket file that nobody listens on any
  *           more is replaced; ours is removed at the end.
  *   null    No input, output discarded.
+ *   memory  No input; the last 64 KiB of output are kept, for console_memory(). Not for the command line.
  */
 #ifndef RINGLET_CONSOLE_H
 #define RINGLET_CONSOLE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct char_backend;
@@ -37,6 +39,7 @@ enum console_kind {
     CONSOLE_PTY,
     CONSOLE_SOCKET,
     CONSOLE_NULL,
+    CONSOLE_MEMORY,
     CONSOLE_KIND_COUNT,
 };
 
@@ -45,7 +48,7 @@ struct console_options {
     const char *path; /* FILE and SOCKET; borrowed until the console is destroyed */
     struct stop_sink
         *stop; /* told STOP_CONSOLE_QUIT at Ctrl-A x; borrowed; may be NULL for other than STDIO */
-    uint64_t drain_timeout; /* ns without progress until finish() gives up; 0 means 2 s */
+    uint64_t drain_timeout; /* ns without progress until finish() gives up; 0 means 2 s, UINT64_MAX never */
 };
 
 /*
@@ -62,12 +65,18 @@ int console_reserve_stdio(void);
 int console_open(struct loop *loop, const struct console_options *options, struct char_backend **ret_backend,
                  struct error *err);
 
-/* What console_open() does for CONSOLE_STDIO, over any two descriptors; both are borrowed. */
+/*
+ * What console_open() does for CONSOLE_STDIO, over any two descriptors; both are borrowed, and -1 means that
+ * there is no input, or that output is discarded. A terminal is made raw only where there is output as well.
+ */
 int console_open_streams(struct loop *loop, const struct console_options *options, int input_fd,
                          int output_fd, struct char_backend **ret_backend, struct error *err);
 
 /* Of a backend that console_open() made: the name to connect to (pty, socket), else NULL. Any thread. */
 const char *console_path(const struct char_backend *backend);
+
+/* Of CONSOLE_MEMORY: copy the last bytes of output, at most `size`, and return how many. After finish(). */
+size_t console_memory(const struct char_backend *backend, char *to, size_t size);
 
 /* Bytes of output that were taken from the guest and could not be delivered. Any thread. */
 uint64_t console_dropped(const struct char_backend *backend);

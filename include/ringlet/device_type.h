@@ -75,6 +75,7 @@ struct device_type {
     const struct device_key *keys;
     unsigned key_count;
     bool repeatable;
+    bool shares_memory; /* another process works on guest RAM, which must then be a memfd */
 
     /* optional: what the keys' kinds do not say. Opens nothing. 0 or -EINVAL with *err. */
     int (*check)(const struct device_argument *argument, struct error *err);

@@ -23,11 +23,18 @@ struct guest_memory_region {
     uint64_t base; /* guest-physical address, page-aligned */
     uint64_t size; /* bytes, page-aligned */
     void *host;    /* our mapping, owned by the guest_memory */
+    int fd;        /* of shareable memory: the memfd behind it, owned by the guest_memory; else -1 */
 };
 
 #define GUEST_MEMORY_MAX_REGIONS 8
 
 int guest_memory_create(struct guest_memory **ret_memory);
+
+/*
+ * Likewise, for RAM that another process is to map (vhost-user): every region is a memfd of its own, from offset 0,
+ * sealed against changes of its size.
+ */
+int guest_memory_create_shared(struct guest_memory **ret_memory);
 
 /* Unmaps everything. NULL is fine. */
 void guest_memory_destroy(struct guest_memory *memory);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtiofsd.h - a directory of the host, served by a virtiofsd of our own: started as our child, in a sandbox,
+ * ended with us however we end. vhost_backend.h over the vhost-user protocol.
+ *
+ * Which virtiofsd: Debian 12's (QEMU's, /usr/lib/qemu/virtiofsd) or the later one in Rust
+ * (/usr/libexec/virtiofsd, or in PATH); their options differ, the first found is used.
+ *
+ * As root it works as root does, and what it creates has the guest's numbers. Without rights it runs as root of
+ * a user namespace that maps root to the caller, and nobody else: what the guest's root creates is the caller's,
+ * and other owners cannot be given.
+ *
+ * `read_only` is enforced outside of virtiofsd, which then sees the directory by a read-only bind mount in a
+ * mount namespace of its own; mounts below it likewise.
+ */
+#ifndef RINGLET_VIRTIOFSD_H
+#define RINGLET_VIRTIOFSD_H
+
+#include <stdbool.h>
+
+struct error;
+struct loop;
+struct vhost_backend;
+
+struct virtiofsd_options {
+    const char *directory; /* a path, or "fd=N" (see ringlet/open_path.h) */
+    bool read_only;
+    const char *program; /* NULL: as above; a test's stand-in */
+    /* it has gone: loop thread, no lock; `sentence` for the person. May be NULL */
+    void (*ended)(void *argument, const char *sentence);
+    void *argument;
+};
+
+/*
+ * Start it and shake hands; blocks until it serves, ten seconds at most. 0, or -errno with a sentence in *err
+ * that names the mend (not installed, no such directory, no user namespaces).
+ */
+int virtiofsd_open(struct loop *loop, const struct virtiofsd_options *options,
+                   struct vhost_backend **ret_backend, struct error *err);
+
+#endif

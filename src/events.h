@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * events.h - `--events`: what happens to a VM, one JSON object a line, for programs (docs/events.md).
+ *
+ * Lines are kept until events_attach(), then written by the loop. A reader that is slow or gone never holds the
+ * VM up: what does not fit into 64 KiB is left out, and the next line that fits says how many were ("lost": N).
+ * NULL is fine wherever a struct events is taken: nobody listens.
+ *
+ * Threads: events_say() any; all else the main thread.
+ */
+#ifndef RINGLET_EVENTS_H
+#define RINGLET_EVENTS_H
+
+#include <stdint.h>
+
+struct error;
+struct events;
+struct loop;
+
+enum event_kind {
+    EVENT_STARTED,        /* the process began; "pid", "version", "name" if it has one, "command": run or exec */
+    EVENT_KERNEL_LOADED,  /* kernel and initrd are in guest RAM; "kernel" as it was named */
+    EVENT_GUEST_BOOTED,   /* the guest drives its first virtio device */
+    EVENT_GUEST_READY,    /* exec: the command runs */
+    EVENT_CONSOLE_CLOSED, /* the console's reader has gone, or its output cannot be written: "reason" */
+    EVENT_EXIT,           /* the last line: "reason" (a word of docs/events.md), "status" */
+    EVENT_KIND_COUNT,
+};
+
+/* A member of the line beside "event" and "us" (microseconds since the process began). */
+struct event_member {
+    const char *name;
+    const char *text; /* a string; NULL: `number` */
+    int64_t number;
+};
+
+/* Open `path` (or "fd=N"; appended to). 0 or -errno with *err. */
+int events_open(const char *path, struct events **ret_events, struct error *err);
+
+/* From here on the loop writes. 0 or -errno. */
+int events_attach(struct events *events, struct loop *loop);
+
+void events_say(struct events *events, enum event_kind kind, const struct event_member *members,
+                unsigned count);
+
+/*
+ * Write what is left, waiting at most two seconds for a reader, and release everything. The loop does not run
+ * any more. NULL is fine.
+ */
+void events_close(struct events *events);
+
+#endif
