@@ -8,11 +8,11 @@
 # shellcheck disable=SC2034 # for those who source this
 initrd_packages=(binutils busybox-static cpio kmod xz-utils)
 
-# initrd_busybox TREE: a busybox that finds all its commands by name.
+# initrd_busybox TREE [BUSYBOX]: a static busybox, this machine's unless named, that finds all its commands by name.
 initrd_busybox() {
-	local tree=$1 busybox
+	local tree=$1 busybox=${2:-}
 	# Debian 12 has it in /bin, and /bin may be /usr/bin.
-	busybox=$(command -v busybox) || busybox=/bin/busybox
+	[[ "$busybox" ]] || busybox=$(command -v busybox) || busybox=/bin/busybox
 	mkdir -p "$tree"/{bin,dev,etc,mnt,proc,root,run,sys,tmp}
 	install -m 755 "$busybox" "$tree/bin/busybox"
 	"$busybox" --list | while read -r name; do

@@ -38,7 +38,7 @@ guest_udev() {
 	rm -rf "$unpacked"
 }
 
-guest_rootfs=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../guest-images/rootfs" && pwd)
+guest_rootfs=$(cd "$(dirname "${BASH_SOURCE[0]}")/../rootfs" && pwd)
 
 # guest_tree TREE INIT TOOLS: a tree whose process 1 is the file INIT. TOOLS are
 # names from the tables above, with commas between them.

@@ -62,7 +62,7 @@ unpack_package() {
 	download=$(mktemp -d "$into/.download.XXXXXX")
 	# apt drops to the user _apt for a download, and warns when it cannot write.
 	(cd "$download" && apt-get -q -o APT::Sandbox::User=root download "$package=$version" >&2) ||
-		packages_fail "apt-get could not download $package=$version"
+		packages_fail "apt-get could not download $package=$version; its lists may be old: as root, apt-get update"
 	dpkg-deb -x "$download"/*.deb "$into"
 	rm -rf "$download"
 }
