@@ -25,7 +25,13 @@ bool path_is_fd(const char *path, int *ret_fd);
  */
 int open_path(const char *path, int flags, mode_t mode);
 
-/* As stat(2). 0 or -errno. */
+/* As stat(2). 0 or -errno, *ret_status then untouched. */
 int stat_path(const char *path, struct stat *ret_status);
+
+/*
+ * Why either failed with `code`, for the sentence "cannot open PATH: ...": strerror(), or what is to be done about
+ * the descriptor. Constant or strerror()'s own, not to be kept.
+ */
+const char *open_path_reason(const char *path, int code);
 
 #endif
