@@ -25,6 +25,7 @@
 #include "ringlet/error.h"
 #include "ringlet/guest_memory.h"
 #include "ringlet/log.h"
+#include "ringlet/open_path.h"
 #include "ringlet/util.h"
 #include "ringlet/x86_boot.h"
 #include "ringlet/x86_tables.h"
@@ -48,11 +49,13 @@ static void whole_file_free(struct whole_file *file)
 /* Open a file that is to be read from start to end, and say how long it is. */
 static int open_regular(const char *path, const char *what, uint64_t *ret_size, struct error *err)
 {
-    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    CLEANUP_CLOSE int fd = open_path(path, O_RDONLY | O_NONBLOCK, 0);
     struct stat status;
 
-    if (fd < 0 || fstat(fd, &status) < 0)
-        return error_set(err, -errno, "cannot open the %s %s: %s", what, path, strerror(errno));
+    if (fd < 0)
+        return error_set(err, fd, "cannot open the %s %s: %s", what, path, open_path_reason(path, fd));
+    if (fstat(fd, &status) < 0)
+        return error_set(err, -errno, "cannot use the %s %s: %s", what, path, strerror(errno));
     if (S_ISDIR(status.st_mode))
         return error_set(err, -EISDIR, "the %s %s is a directory, not a file", what, path);
     if (!S_ISREG(status.st_mode))
@@ -289,23 +292,61 @@ int boot_load(const struct run_options *options, const struct machine_plan *plan
     return x86_boot_write(memory, &boot, state, err);
 }
 
-static int write_file(const char *folder, const char *name, const void *bytes, size_t size, struct error *err)
+/* Write it all to `fd`, which is closed. `folder` and `name` are for the sentence. */
+static int write_file(int fd, const char *folder, const char *name, const void *bytes, size_t size,
+                      struct error *err)
 {
-    CLEANUP_FREE char *path = NULL;
-    FILE *file;
+    FILE *file = fdopen(fd, "w");
     bool good;
 
-    if (asprintf(&path, "%s%s%s", folder ? folder : "", folder ? "/" : "", name) < 0) {
-        path = NULL;
+    if (!file) {
+        close(fd);
         return error_set(err, -ENOMEM, "out of memory");
     }
-    file = fopen(path, "we");
-    if (!file)
-        return error_set(err, -errno, "cannot write %s: %s", path, strerror(errno));
     good = fwrite(bytes, 1, size, file) == size;
     if (fclose(file) != 0 || !good)
-        return error_set(err, -EIO, "cannot write %s: %s", path, strerror(errno));
+        return error_set(err, -EIO, "cannot write %s%s%s: %s", folder, *folder ? "/" : "", name,
+                         strerror(errno));
     return 0;
+}
+
+static int dump_dtb(const struct machine_info *machine, const char *path, struct error *err)
+{
+    CLEANUP_FREE void *tree = NULL;
+    size_t size;
+    int fd, result = x86_fdt_build(machine, &tree, &size);
+
+    if (result < 0)
+        return error_set(err, result, "cannot make the device tree: %s", strerror(-result));
+    fd = open_path(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    if (fd < 0)
+        return error_set(err, fd, "cannot write %s: %s", path, open_path_reason(path, fd));
+    return write_file(fd, "", path, tree, size, err);
+}
+
+static int dump_tables(const struct acpi_tables *tables, const char *folder, struct error *err)
+{
+    CLEANUP_CLOSE int folder_fd = -1;
+    int unused, result = 0;
+
+    if (!path_is_fd(folder, &unused) && mkdir(folder, 0777) < 0 && errno != EEXIST)
+        return error_set(err, -errno, "cannot make the folder %s: %s", folder, strerror(errno));
+    folder_fd = open_path(folder, O_PATH | O_DIRECTORY, 0);
+    if (folder_fd < 0)
+        return error_set(err, folder_fd, "cannot open the folder %s: %s", folder,
+                         open_path_reason(folder, folder_fd));
+    for (unsigned i = 0; i < tables->count && result == 0; i++) {
+        char name[16];
+        int fd;
+
+        snprintf(name, sizeof(name), "%s.aml", tables->tables[i].signature);
+        fd = openat(folder_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        if (fd < 0)
+            return error_set(err, -errno, "cannot write %s/%s: %s", folder, name, strerror(errno));
+        result = write_file(fd, folder, name, tables->blob + tables->tables[i].offset,
+                            tables->tables[i].length, err);
+    }
+    return result;
 }
 
 int boot_dump(const struct run_options *options, const struct machine_plan *plan, struct error *err)
@@ -313,31 +354,15 @@ int boot_dump(const struct run_options *options, const struct machine_plan *plan
     struct machine_info machine = describe(options, plan, NULL);
     int result = 0;
 
-    if (options->dump_dtb) {
-        CLEANUP_FREE void *tree = NULL;
-        size_t size;
-
-        result = x86_fdt_build(&machine, &tree, &size);
-        if (result < 0)
-            return error_set(err, result, "cannot make the device tree: %s", strerror(-result));
-        result = write_file(NULL, options->dump_dtb, tree, size, err);
-    }
+    if (options->dump_dtb)
+        result = dump_dtb(&machine, options->dump_dtb, err);
     if (result == 0 && options->dump_acpi) {
         struct acpi_tables tables;
 
-        if (mkdir(options->dump_acpi, 0777) < 0 && errno != EEXIST)
-            return error_set(err, -errno, "cannot make the folder %s: %s", options->dump_acpi,
-                             strerror(errno));
         result = acpi_tables_build(&machine, &tables);
         if (result < 0)
             return error_set(err, result, "cannot make the ACPI tables: %s", strerror(-result));
-        for (unsigned i = 0; i < tables.count && result == 0; i++) {
-            char name[16];
-
-            snprintf(name, sizeof(name), "%s.aml", tables.tables[i].signature);
-            result = write_file(options->dump_acpi, name, tables.blob + tables.tables[i].offset,
-                                tables.tables[i].length, err);
-        }
+        result = dump_tables(&tables, options->dump_acpi, err);
         acpi_tables_finish(&tables);
     }
     return result;
