@@ -16,6 +16,7 @@
 #ifndef RINGLET_VHOST_BACKEND_H
 #define RINGLET_VHOST_BACKEND_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct io_client;
@@ -37,6 +38,7 @@ struct vhost_region {
 /* A queue as the driver set it up; pointers into guest RAM, checked by virtqueue_enable(). */
 struct vhost_queue {
     unsigned index;
+    bool resume; /* go on where the last stop() left it; false: it is new, from its beginning */
     uint16_t size;
     const void *desc;
     const void *avail;
@@ -48,7 +50,10 @@ struct vhost_listener_ops {
     void (*used)(struct vhost_listener *listener, unsigned index);
     /* required: what stop() asked for is done: nothing of guest RAM is touched any more. Once for each start */
     void (*stopped)(struct vhost_listener *listener);
-    /* required: the process has gone, for good. stopped() follows if it was owed */
+    /*
+     * required: the process has gone, for good, and touches guest RAM no more. What was started needs no stop()
+     * now; if stop() came before, stopped() follows
+     */
     void (*ended)(struct vhost_listener *listener);
 };
 
@@ -60,11 +65,14 @@ struct vhost_backend_ops {
     /* required: once, before anything else. 0 or -errno */
     int (*attach)(struct vhost_backend *backend, struct io_client *client, struct vhost_listener *listener,
                   const struct vhost_region *regions, unsigned region_count);
-    /* required: the eventfd that is queue `index`'s doorbell (< VHOST_MAX_QUEUES); the backend's own */
+    /*
+     * required: the eventfd that is queue `index`'s doorbell (< VHOST_MAX_QUEUES), which never blocks; the
+     * backend's own, the same as long as it lives
+     */
     int (*doorbell)(struct vhost_backend *backend, unsigned index);
     /*
-     * required: work these queues, from their beginning, with these features. 0 or -errno; then nothing has
-     * begun. Not between stop() and stopped(), nor after ended(): -EPIPE
+     * required: work these queues, with these features. 0 or -errno; then nothing has begun. Not between stop()
+     * and stopped(), nor after ended(): -EPIPE. Bells rung before and meanwhile count
      */
     int (*start)(struct vhost_backend *backend, uint64_t features, const struct vhost_queue *queues,
                  unsigned count);
