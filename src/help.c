@@ -13,12 +13,12 @@
 
 #define OPTION_COLUMN 26
 
-struct command {
+struct command_form {
     const char *synopsis;
     const char *help;
 };
 
-static const struct command commands[] = {
+static const struct command_form commands[] = {
     { "run --kernel FILE [OPTION]...", "boot a kernel; the console is this terminal" },
     { "doctor", "say what this machine offers, and how to mend what is missing" },
     { "--help, --version", NULL },
@@ -151,7 +151,7 @@ void help_print_doctor(FILE *to)
     print_wrapped(to, doctor_text, 0);
 }
 
-void help_print_run(FILE *to)
+void help_print_options(enum command command, FILE *to)
 {
     unsigned row_count, type_count;
     const struct option_row *rows = run_option_rows(&row_count);
@@ -160,6 +160,8 @@ void help_print_run(FILE *to)
 
     fputs("Usage: ringlet run --kernel FILE [OPTION]...\n\nOptions:\n", to);
     for (unsigned i = 0; i < row_count; i++) {
+        if (!(rows[i].commands & (unsigned)command))
+            continue;
         spell_option(spelling, sizeof(spelling), rows[i].name, rows[i].short_name, rows[i].metavar, false);
         print_option(to, 2, spelling, rows[i].help);
     }

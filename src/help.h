@@ -8,9 +8,11 @@
 
 #include <stdio.h>
 
-void help_print_usage(FILE *to);    /* `ringlet --help` */
-void help_print_run(FILE *to);      /* `ringlet run --help` */
-void help_print_doctor(FILE *to);   /* `ringlet doctor --help` */
-void help_print_man_page(FILE *to); /* roff */
+#include "command.h"
+
+void help_print_usage(FILE *to);                         /* `ringlet --help` */
+void help_print_options(enum command command, FILE *to); /* `ringlet run --help` */
+void help_print_doctor(FILE *to);                        /* `ringlet doctor --help` */
+void help_print_man_page(FILE *to);                      /* roff */
 
 #endif

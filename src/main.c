@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "boot.h"
+#include "config_file.h"
 #include "doctor.h"
 #include "exit_status.h"
 #include "help.h"
@@ -33,16 +34,18 @@ static int dump(const struct run_options *options, struct error *err)
     return result < 0 ? result : boot_dump(options, &plan, err);
 }
 
-static int command_run(int argc, char **argv)
+static int run_machine(enum command command, int argc, char **argv)
 {
     struct run_options options;
     struct error err = { 0 };
-    int result = run_options_parse(argc, argv, &options, &err);
+    int result = run_options_parse(command, argc, argv, &options, &err);
 
     if (result == 0) {
         log_set_level(options.verbosity);
         if (options.help)
-            help_print_run(stdout);
+            help_print_options(command, stdout);
+        else if (options.print_config)
+            result = config_file_print(&options, stdout, &err);
         else if (options.dump_dtb || options.dump_acpi)
             result = dump(&options, &err);
         else
@@ -50,6 +53,16 @@ static int command_run(int argc, char **argv)
     }
     run_options_finish(&options);
     return result < 0 ? fail(&err) : result;
+}
+
+static int command_run(int argc, char **argv)
+{
+    return run_machine(COMMAND_RUN, argc, argv);
+}
+
+static int command_exec(int argc, char **argv)
+{
+    return run_machine(COMMAND_EXEC, argc, argv);
 }
 
 static int command_doctor(int argc, char **argv)
@@ -93,9 +106,9 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    { "run", command_run },           { "doctor", command_doctor },  { "help", command_help },
-    { "--help", command_help },       { "-h", command_help },        { "version", command_version },
-    { "--version", command_version }, { "--man-page", command_man },
+    { "run", command_run },         { "exec", command_exec },         { "doctor", command_doctor },
+    { "help", command_help },       { "--help", command_help },       { "-h", command_help },
+    { "version", command_version }, { "--version", command_version }, { "--man-page", command_man },
 };
 
 /* What a command printed is its work, so to lose it is to fail. A guest's console does not come this way. */

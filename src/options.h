@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "command.h"
 #include "ringlet/console.h"
 #include "ringlet/device_type.h"
 #include "ringlet/log.h"
@@ -25,12 +26,6 @@ struct run_options;
 #define RUN_MINIMUM_MEMORY_MIB 32
 #define RUN_MAXIMUM_CPUS       32
 
-/* Which subcommand; a row of the table says for which of them it is, as a set of bits. */
-enum command {
-    COMMAND_RUN = 1 << 0,
-    COMMAND_EXEC = 1 << 1,
-};
-
 /* A device as asked for, in the order of the command line; what --image asks for comes first. */
 struct device_request {
     const struct device_type *type;
@@ -39,11 +34,11 @@ struct device_request {
     char *storage; /* owned; what the argument's texts point into */
 };
 
-/* What `ringlet exec` is to run in the guest. Texts point into argv or run_options.words. */
+/* What `ringlet exec` is to run in the guest. Texts point into run_options.words, or the process's environment. */
 struct exec_options {
     const char **arguments; /* owned; the command, argument_count of them */
     unsigned argument_count;
-    const char **environment; /* owned; "NAME=VALUE" in the order given */
+    const char **environment; /* owned; "NAME=VALUE" in the order given; the last of a NAME counts */
     unsigned environment_count;
     const char *workdir; /* NULL: "/" */
     const char *user;    /* NULL: root */
@@ -51,11 +46,13 @@ struct exec_options {
     bool image;          /* devices[0] is --image's disk, the root file system */
 };
 
-/* An option as it was given, on the command line or in a --config file. */
+/* An option as it was given, on the command line or in a --config file; or a word of exec's command. */
 struct option_word {
-    const char *name;     /* long, of the table */
-    const char *argument; /* owned; NULL for an option that takes none */
+    const char *name; /* long, of the table; OPTION_COMMAND for a word of the command */
+    char *argument;   /* owned; NULL for an option that takes none */
 };
+
+#define OPTION_COMMAND "command"
 
 struct run_options {
     enum command command;
@@ -76,18 +73,20 @@ struct run_options {
     const char *name;      /* of the VM: NULL without */
     const char *pidfile;
     const char *events; /* where JSON lines go: a path or "fd=N" */
+    const char *config; /* the file that words were read from as well */
     bool print_config;
     bool help;
     struct device_request *devices;
     unsigned device_count;
     struct exec_options exec;
-    struct option_word *words; /* owned; all that was given, in order, without --config and --print-config */
+    struct option_word *words; /* owned; all that counts, the file's first, without what is line_only */
     unsigned word_count;
 };
 
 /*
- * Parse argv[1..] (argv[0] is the subcommand). Texts point into argv or *ret_options. 0, or -EINVAL with *err. In
- * both cases run_options_finish() releases what *ret_options holds.
+ * Parse argv[1..] (argv[0] is the subcommand), and the --config file that it names. Texts point into argv or
+ * *ret_options. 0, or -errno with *err: -EINVAL for a mistake. In both cases run_options_finish() releases what
+ * *ret_options holds. After --help nothing else counts. getopt's state is the process's: the main thread alone.
  */
 int run_options_parse(enum command command, int argc, char **argv, struct run_options *ret_options,
                       struct error *err);
@@ -99,12 +98,16 @@ struct option_row {
     char short_name;     /* or 0 */
     const char *metavar; /* NULL: no argument */
     const char *help;
-    unsigned commands;   /* enum command, of those that it is for */
+    unsigned commands; /* enum command, of those that it is for */
     int (*parse)(struct run_options *options, const char *argument, struct error *err); /* 0 or -EINVAL */
     bool repeatable; /* may be given again */
+    bool line_only;  /* about the command line itself: not for a --config file */
 };
 
-/* The fixed options; *ret_count gets their number. */
+/*
+ * The fixed options; *ret_count gets their number. Where a name means a little else to each command it has a row
+ * for each.
+ */
 const struct option_row *run_option_rows(unsigned *ret_count);
 
 #endif

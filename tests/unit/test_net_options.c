@@ -31,7 +31,7 @@ static int parse(const char *const *words, struct run_options *ret_options, stru
         argv[count++] = (char *)(uintptr_t)*words++;
     }
     *err = (struct error){ 0 };
-    return run_options_parse(count, argv, ret_options, err);
+    return run_options_parse(COMMAND_RUN, count, argv, ret_options, err);
 }
 
 static struct run_options accept_words(const char *const *words)
