@@ -6,6 +6,9 @@
  * it (KVM's ioeventfd, without an exit), the read completes with the device's lock held, the queue is worked,
  * and the read starts again. Where KVM has no ioeventfds the write arrives at the transport, which writes the
  * eventfd itself; so queues are always worked on the loop thread.
+ *
+ * A device whose queues another process works on brings that process's eventfds, which are bound and rung
+ * likewise but neither read nor closed here.
  */
 #include "mmio_slot.h"
 
@@ -34,6 +37,7 @@ struct doorbell {
     struct mmio_slot *slot;
     unsigned queue;
     int eventfd;
+    bool elsewhere; /* another process listens: the eventfd is the device's */
     uint64_t rings; /* where the read puts the eventfd's count */
 };
 
@@ -75,6 +79,27 @@ static void ring(void *opaque, unsigned queue_index)
 
 static const struct doorbell_ops doorbell_ops = { .ring = ring };
 
+/* The device's eventfd, or a new one. 0 or -errno with *err. */
+static int open_doorbell(struct doorbell *doorbell, struct error *err)
+{
+    struct virtio_device *device = doorbell->slot->device;
+    int fd;
+
+    if (device->ops->doorbell) {
+        fd = device->ops->doorbell(device, doorbell->queue);
+        if (fd < 0)
+            return error_set(err, fd, "no doorbell for %s: %s", device->name, strerror(-fd));
+        doorbell->elsewhere = true;
+    } else {
+        fd = eventfd(0, EFD_CLOEXEC);
+        if (fd < 0)
+            return error_set(err, -errno, "cannot create an eventfd for %s: %s", device->name,
+                             strerror(errno));
+    }
+    doorbell->eventfd = fd;
+    return 0;
+}
+
 static int create_doorbells(struct mmio_slot *slot, uint64_t base, struct hypervisor *hypervisor,
                             struct error *err)
 {
@@ -86,10 +111,9 @@ static int create_doorbells(struct mmio_slot *slot, uint64_t base, struct hyperv
         doorbell->queue = i;
         doorbell->op.done = doorbell_rang;
         doorbell->op.client = &slot->device->client;
-        doorbell->eventfd = eventfd(0, EFD_CLOEXEC);
-        if (doorbell->eventfd < 0)
-            return error_set(err, -errno, "cannot create an eventfd for %s: %s", slot->device->name,
-                             strerror(errno));
+        result = open_doorbell(doorbell, err);
+        if (result < 0)
+            return result;
         result = hypervisor->ops->bind_doorbell(hypervisor, base + QUEUE_NOTIFY_OFFSET, i, doorbell->eventfd);
         if (result < 0 && result != -ENOSYS)
             return error_set(err, result, "KVM refuses a doorbell for %s: %s", slot->device->name,
@@ -146,8 +170,10 @@ fail:
 
 void mmio_slot_start(struct mmio_slot *slot)
 {
-    for (unsigned i = 0; i < slot->doorbell_count; i++)
-        listen(&slot->doorbells[i]);
+    for (unsigned i = 0; i < slot->doorbell_count; i++) {
+        if (!slot->doorbells[i].elsewhere)
+            listen(&slot->doorbells[i]);
+    }
 }
 
 void mmio_slot_stop(struct mmio_slot *slot)
@@ -187,7 +213,7 @@ void mmio_slot_destroy(struct mmio_slot *slot)
     if (!slot)
         return;
     for (unsigned i = 0; i < slot->doorbell_count; i++) {
-        if (slot->doorbells[i].eventfd >= 0)
+        if (slot->doorbells[i].eventfd >= 0 && !slot->doorbells[i].elsewhere)
             close(slot->doorbells[i].eventfd);
     }
     virtio_mmio_destroy(slot->transport);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * mmio_slot.h - a virtio device plugged into the machine: its MMIO window, interrupt line, and one doorbell
- * eventfd per queue, which the loop waits on.
+ * eventfd per queue, which the loop waits on; or another process, which then brought it.
  */
 #ifndef RINGLET_MMIO_SLOT_H
 #define RINGLET_MMIO_SLOT_H

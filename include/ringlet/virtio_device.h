@@ -23,6 +23,10 @@
  * requests) will not be rung: it pops again by itself when it has room. A guest that fills queues as fast as
  * the loop empties them gets VIRTIO_DEVICE_POPS_PER_BATCH chains a batch; then its bell is rung again, behind
  * everybody else's.
+ *
+ * The queues of a device may also be worked on by another process (ringlet/vhost_backend.h). Then the doorbells
+ * are that process's (ops->doorbell) and nothing is popped or pushed here; as long as it has the queues, the
+ * device counts one request in flight, so that resets wait for it as for any other.
  */
 #ifndef RINGLET_VIRTIO_DEVICE_H
 #define RINGLET_VIRTIO_DEVICE_H
@@ -56,8 +60,17 @@ struct virtio_device_ops {
     void (*features_accepted)(struct virtio_device *device);
     /* optional: DRIVER_OK was just set; vCPU thread */
     void (*activate)(struct virtio_device *device);
-    /* required: the doorbell of queue `index` rang, which is ready; DRIVER_OK is set; loop thread */
+    /*
+     * required without `doorbell`: the doorbell of queue `index` rang, which is ready; DRIVER_OK is set; loop
+     * thread
+     */
     void (*queue_notify)(struct virtio_device *device, unsigned index);
+    /*
+     * optional: another process works on the queues, and this eventfd is what it listens to for queue `index`.
+     * The transport rings it and nobody here hears it. Borrowed, the same as long as the device lives. Returns it
+     * or -errno. While the machine is built, without the lock
+     */
+    int (*doorbell)(struct virtio_device *device, unsigned index);
     /*
      * optional: a reset has begun, a queue is being taken away or the machine ends: hasten the end of all
      * that is in flight (never wait for it here), and start nothing more while !virtio_device_is_live(). What
@@ -65,6 +78,8 @@ struct virtio_device_ops {
      * over.
      */
     void (*cancel)(struct virtio_device *device);
+    /* optional: queue `index` has become ready while the device was live already; vCPU thread */
+    void (*queue_enabled)(struct virtio_device *device, unsigned index);
     /*
      * optional: queue `index` was taken away, nothing is in flight: forget chains that came from it and were
      * not given back. Bells follow, for all other queues; vCPU thread
@@ -114,6 +129,7 @@ struct virtio_device {
     uint32_t reset_count;   /* resets completed; tells whoever waits that one went by */
     unsigned in_flight;     /* requests handed to a backend and not yet done */
     uint64_t used_queues;   /* bit per queue with used buffers whose interrupt is not yet decided */
+    uint64_t called_queues; /* bit per queue whose interrupt somebody else has decided on */
     uint64_t hungry_queues; /* bit per queue that was not popped because the batch's allowance was used up */
     unsigned pops_left;     /* what is left of that allowance */
 };
@@ -125,6 +141,8 @@ struct virtio_device_setup {
     const char *name;
     uint32_t device_id;       /* virtio 1.2, 5 */
     uint64_t device_features; /* the device's own; the core adds VERSION_1, INDIRECT_DESC, EVENT_IDX */
+    /* those of the last two that are not offered; 0 unless whoever works on the queues lacks them */
+    uint64_t withheld_features;
     uint32_t config_size;
     unsigned queue_count; /* 1 .. VIRTIO_DEVICE_MAX_QUEUES */
     uint16_t queue_size;  /* of each, a power of two */
@@ -132,8 +150,9 @@ struct virtio_device_setup {
 };
 
 /*
- * Fills *device (which the caller allocated, zeroed). 0, -ENOMEM, or -EINVAL for sizes out of range and for
- * device_features among the bits reserved for queues and transports (24 .. 49).
+ * Fills *device (which the caller allocated, zeroed). 0, -ENOMEM, or -EINVAL for sizes out of range, for
+ * device_features among the bits reserved for queues and transports (24 .. 49), and for withheld_features beyond
+ * INDIRECT_DESC and EVENT_IDX.
  */
 int virtio_device_init(struct virtio_device *device, const struct virtio_device_setup *setup);
 /* What init made; the concrete device's destroy() calls it last. */
@@ -171,6 +190,19 @@ void virtio_device_push(struct virtio_device *device, unsigned index, uint16_t h
 /* The same for `count` chains, which the driver sees used all together. */
 void virtio_device_push_many(struct virtio_device *device, unsigned index, const struct virtqueue_used *used,
                              unsigned count);
+
+/*
+ * Somebody else has put buffers of queue `index` (< queue_count) into its used ring, and has decided, by what the
+ * driver says there, that it wants to know. The interrupt is sent at the end of the batch; not before DRIVER_OK
+ * nor during a reset.
+ */
+void virtio_device_used_elsewhere(struct virtio_device *device, unsigned index);
+
+/*
+ * Ring the bell of every ready queue, for kicks that came while the device was not live or nobody looked. The
+ * core does so itself after activate and queue_disabled. Nothing while the device is not live.
+ */
+void virtio_device_ring_ready_queues(struct virtio_device *device);
 
 /* Around every request that a backend holds. The last end during a reset wakes those who wait. */
 void virtio_device_request_begin(struct virtio_device *device);
@@ -220,7 +252,10 @@ bool virtio_device_report(struct virtio_device *device, char *to, size_t size);
 void virtio_device_config_read(struct virtio_device *device, uint32_t offset, void *to, uint32_t length);
 void virtio_device_config_write(struct virtio_device *device, uint32_t offset, const void *from,
                                 uint32_t length);
-/* The doorbell of queue `index` rang (any value from the guest). Loop thread. */
+/*
+ * The doorbell of queue `index` rang (any value from the guest); nothing where it is another process's. Loop
+ * thread.
+ */
 void virtio_device_notify(struct virtio_device *device, uint32_t index);
 
 #endif

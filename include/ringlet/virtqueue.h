@@ -50,11 +50,13 @@ struct virtqueue {
     bool ready;
     uint64_t desc_address, avail_address, used_address; /* guest-physical */
 
+    /* found by virtqueue_enable(): for virtqueue.c, and for the process that works the queue in its place */
+    const void *desc; /* struct virtq_desc[size] in guest RAM */
+    void *avail;      /* struct virtq_avail, with used_event after the ring */
+    void *used;       /* struct virtq_used, with avail_event after the ring */
+
     /* private to virtqueue.c */
     const struct guest_memory *memory;
-    const void *desc;          /* struct virtq_desc[size] in guest RAM */
-    void *avail;               /* struct virtq_avail, with used_event after the ring */
-    void *used;                /* struct virtq_used, with avail_event after the ring */
     uint16_t last_avail;       /* next entry of avail to look at, free-running */
     uint16_t next_used;        /* next entry of used to fill, free-running */
     uint16_t signalled_used;   /* used.idx when the driver was last considered for an interrupt */

@@ -20,6 +20,9 @@
 #define CORE_FEATURES                                                                                        \
     (FEATURE(VIRTIO_F_VERSION_1) | FEATURE(VIRTIO_RING_F_INDIRECT_DESC) | FEATURE(VIRTIO_RING_F_EVENT_IDX))
 
+/* Those of them that a device may go without. */
+#define OPTIONAL_FEATURES (FEATURE(VIRTIO_RING_F_INDIRECT_DESC) | FEATURE(VIRTIO_RING_F_EVENT_IDX))
+
 /* 2.2: bits 24 to 40 are for queues and negotiation, 41 to 49 for the future; none is a device type's. */
 #define RESERVED_FEATURES (FEATURE(50) - FEATURE(24))
 
@@ -39,8 +42,7 @@ bool virtio_device_is_live(const struct virtio_device *device)
            !device->resetting && !device->stopping && !device->stopped;
 }
 
-/* Have the loop look at every queue: for kicks that came while the device was not live, and were dropped. */
-static void ring_ready_queues(struct virtio_device *device)
+void virtio_device_ring_ready_queues(struct virtio_device *device)
 {
     if (!virtio_device_is_live(device))
         return;
@@ -57,9 +59,9 @@ static void ring_ready_queues(struct virtio_device *device)
 static void batch_end(struct io_client *self)
 {
     struct virtio_device *device = container_of(self, struct virtio_device, client);
-    uint64_t used = device->used_queues, hungry = device->hungry_queues, wanted = 0;
+    uint64_t used = device->used_queues, hungry = device->hungry_queues, wanted = device->called_queues;
 
-    device->used_queues = device->hungry_queues = 0;
+    device->used_queues = device->hungry_queues = device->called_queues = 0;
     device->pops_left = VIRTIO_DEVICE_POPS_PER_BATCH;
     if (device->resetting)
         return;
@@ -79,7 +81,7 @@ int virtio_device_init(struct virtio_device *device, const struct virtio_device_
 {
     if (!setup->queue_count || setup->queue_count > VIRTIO_DEVICE_MAX_QUEUES ||
         !is_power_of_two(setup->queue_size) || setup->queue_size > VIRTQUEUE_MAX_SIZE ||
-        (setup->device_features & RESERVED_FEATURES))
+        (setup->device_features & RESERVED_FEATURES) || (setup->withheld_features & ~OPTIONAL_FEATURES))
         return -EINVAL;
     device->queues = calloc(setup->queue_count, sizeof(device->queues[0]));
     if (!device->queues)
@@ -89,7 +91,7 @@ int virtio_device_init(struct virtio_device *device, const struct virtio_device_
     device->ops = setup->ops;
     device->name = setup->name;
     device->device_id = setup->device_id;
-    device->offered_features = setup->device_features | CORE_FEATURES;
+    device->offered_features = setup->device_features | (CORE_FEATURES & ~setup->withheld_features);
     device->config_size = setup->config_size;
     device->queue_count = setup->queue_count;
     device->pops_left = VIRTIO_DEVICE_POPS_PER_BATCH;
@@ -154,6 +156,13 @@ void virtio_device_push(struct virtio_device *device, unsigned index, uint16_t h
     const struct virtqueue_used used = { .head = head, .written = written };
 
     virtio_device_push_many(device, index, &used, 1);
+}
+
+void virtio_device_used_elsewhere(struct virtio_device *device, unsigned index)
+{
+    assert(index < device->queue_count);
+    if ((device->status & VIRTIO_CONFIG_S_DRIVER_OK) && !device->resetting)
+        device->called_queues |= queue_bit(index);
 }
 
 void virtio_device_request_begin(struct virtio_device *device)
@@ -229,7 +238,7 @@ static void reset(struct virtio_device *device)
 
     for (unsigned i = 0; i < device->queue_count; i++)
         virtqueue_reset(&device->queues[i]);
-    device->used_queues = device->hungry_queues = 0;
+    device->used_queues = device->hungry_queues = device->called_queues = 0;
     device->accepted_features = 0;
     if (device->ops->reset)
         device->ops->reset(device);
@@ -264,7 +273,7 @@ void virtio_device_disable_queue(struct virtio_device *device, unsigned index)
             device->ops->queue_disabled(device, index);
     }
     /* Whoever leaves last makes up for the kicks dropped while the device stood still. */
-    ring_ready_queues(device);
+    virtio_device_ring_ready_queues(device);
 }
 
 void virtio_device_enable_queue(struct virtio_device *device, unsigned index)
@@ -274,6 +283,8 @@ void virtio_device_enable_queue(struct virtio_device *device, unsigned index)
         return;
     if (virtqueue_enable(&device->queues[index], device->accepted_features) < 0)
         virtio_device_needs_reset(device);
+    else if (virtio_device_is_live(device) && device->ops->queue_enabled)
+        device->ops->queue_enabled(device, index);
 }
 
 bool virtio_device_queue_configurable(const struct virtio_device *device, unsigned index)
@@ -320,7 +331,7 @@ void virtio_device_set_status(struct virtio_device *device, uint8_t status)
     }
     if (device->ops->activate)
         device->ops->activate(device);
-    ring_ready_queues(device);
+    virtio_device_ring_ready_queues(device);
 }
 
 uint64_t virtio_device_offered_features(const struct virtio_device *device)
@@ -370,7 +381,8 @@ void virtio_device_config_write(struct virtio_device *device, uint32_t offset, c
 
 void virtio_device_notify(struct virtio_device *device, uint32_t index)
 {
-    if (index >= device->queue_count || !virtio_device_is_live(device) || !device->queues[index].ready)
+    if (device->ops->doorbell || index >= device->queue_count || !virtio_device_is_live(device) ||
+        !device->queues[index].ready)
         return;
     virtqueue_disable_doorbell(&device->queues[index]);
     device->ops->queue_notify(device, index);
