@@ -40,7 +40,7 @@ enum block_cache {
 };
 
 struct block_file_options {
-    const char *path; /* copied where it is needed */
+    const char *path; /* or "fd=N" (open_path.h); copied where it is needed */
     bool read_only;
     bool direct; /* O_DIRECT: past the host's page cache; as to flushing, `cache` still counts */
     enum block_cache cache;
@@ -49,10 +49,12 @@ struct block_file_options {
 
 /*
  * Open a disk. The loop is borrowed and outlives it. The whole file is locked (fcntl OFD lock: exclusive,
- * shared if read-only), a device is opened exclusively as well, so that a mounted one is refused. 0 or -errno
- * with a sentence in *err: -EISDIR or -EINVAL for what is no disk (directory, FIFO, character device, socket;
- * empty; not a multiple of 512 bytes; no direct I/O), -EBUSY for one in use, else what open() or the lock
- * said. May block.
+ * shared if read-only), a device is claimed as well, so that a mounted one is refused. A descriptor that was
+ * passed to us has its lock on the description that it shares, for as long as anybody has that open, and a
+ * device is claimed by whoever opened it; O_DIRECT on it counts as `direct`. 0 or -errno with a sentence in
+ * *err: -EISDIR or -EINVAL for what is no disk (directory, FIFO, character device, socket; empty; not a
+ * multiple of 512 bytes; no direct I/O; opened to append), -EBUSY for one in use, else what open_path() or the
+ * lock said. May block.
  */
 int block_file_open(struct loop *loop, const struct block_file_options *options,
                     struct block_backend **ret_backend, struct error *err);

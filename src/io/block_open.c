@@ -21,6 +21,7 @@
 #include "ringlet/block_file.h"
 #include "ringlet/cleanup.h"
 #include "ringlet/error.h"
+#include "ringlet/open_path.h"
 #include "ringlet/util.h"
 
 #define SECTOR_SIZE 512
@@ -45,7 +46,19 @@ static int refuse_type(const char *path, mode_t mode, struct error *err)
 static int say_why_not_opened(const struct block_file_options *options, int code, struct error *err)
 {
     const char *path = options->path;
+    int given;
 
+    if (path_is_fd(path, &given) && code == -EBADF)
+        return error_set(err, code,
+                         "%s: that descriptor is not open; whoever starts us has to open it, as a shell does "
+                         "with %d<>FILE",
+                         path, given);
+    if (path_is_fd(path, &given) && code == -EACCES)
+        return error_set(err, code,
+                         options->read_only ? "%s is not open for reading; open it with %d<FILE"
+                                            : "%s is not open for reading and writing; open it with "
+                                              "%d<>FILE, or use it read-only",
+                         path, given);
     switch (code) {
     case -ENOENT:
         return error_set(err, code,
@@ -78,30 +91,64 @@ static int say_why_not_opened(const struct block_file_options *options, int code
     return error_set(err, code, "cannot open the disk %s: %s", path, strerror(-code));
 }
 
-static int open_path(const struct block_file_options *options, struct stat *ret_status, struct error *err)
+/*
+ * A descriptor that was passed to us shares its flags with whoever passed it, and is used as it is. Of the flags
+ * that would make it no disk, O_APPEND sends every write to the end, and O_NONBLOCK means nothing on a file, except
+ * to io_uring, which would not wait for the storage.
+ */
+static int settle_flags(const struct block_file_options *options, int fd, bool *ret_direct, struct error *err)
 {
-    int flags = (options->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC;
+    int given, flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0)
+        return say_why_not_opened(options, -errno, err);
+    if (path_is_fd(options->path, &given) && flags & O_APPEND && !options->read_only)
+        return error_set(err, -EINVAL,
+                         "%s is open for appending, so that no write would go where it belongs; open it with "
+                         "%d<>FILE",
+                         options->path, given);
+    if (flags & O_NONBLOCK && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
+        return say_why_not_opened(options, -errno, err);
+    *ret_direct = flags & O_DIRECT;
+    return 0;
+}
+
+/* Is a device to be ours alone? One that was passed to us is claimed by whoever opened it, or not at all. */
+static bool must_claim(const struct block_file_options *options, mode_t mode)
+{
+    int given;
+
+    return S_ISBLK(mode) && !options->no_lock && !path_is_fd(options->path, &given);
+}
+
+/* *ret_direct: whether O_DIRECT is set already. */
+static int open_image(const struct block_file_options *options, struct stat *ret_status, bool *ret_direct,
+                      struct error *err)
+{
+    int flags = options->read_only ? O_RDONLY : O_RDWR;
     CLEANUP_CLOSE int fd = -1;
     int result;
 
     /* Look before opening: to open a character device may do something. O_NONBLOCK for what slips in between.
      */
-    if (stat(options->path, ret_status) < 0)
-        return say_why_not_opened(options, -errno, err);
+    result = stat_path(options->path, ret_status);
+    if (result < 0)
+        return say_why_not_opened(options, result, err);
     result = refuse_type(options->path, ret_status->st_mode, err);
     if (result < 0)
         return result;
-    if (S_ISBLK(ret_status->st_mode) && !options->no_lock)
+    if (must_claim(options, ret_status->st_mode) && !options->read_only)
         flags |= O_EXCL; /* without O_CREAT: nothing of the kernel's has the device open */
-    fd = open(options->path, flags | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, ret_status) < 0)
+    fd = open_path(options->path, flags | O_NONBLOCK, 0);
+    if (fd < 0)
+        return say_why_not_opened(options, fd, err);
+    if (fstat(fd, ret_status) < 0)
         return say_why_not_opened(options, -errno, err);
     result = refuse_type(options->path, ret_status->st_mode, err);
     if (result < 0)
         return result;
-    if (fcntl(fd, F_SETFL, 0) < 0)
-        return say_why_not_opened(options, -errno, err);
-    return steal_fd(&fd);
+    result = settle_flags(options, fd, ret_direct, err);
+    return result < 0 ? result : steal_fd(&fd);
 }
 
 static int lock(const struct block_file_options *options, int fd, struct error *err)
@@ -117,7 +164,7 @@ static int lock(const struct block_file_options *options, int fd, struct error *
                      strerror(errno));
 }
 
-/* The same file again, with or without O_DIRECT: a description of its own, so that flags are not shared. */
+/* The same file again with other flags: a description of its own, so that the flags are not shared. */
 static int reopen(int fd, const struct block_file_options *options, int flags)
 {
     char path[64];
@@ -126,6 +173,49 @@ static int reopen(int fd, const struct block_file_options *options, int flags)
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     opened = open(path, (options->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | flags);
     return opened < 0 ? -errno : opened;
+}
+
+/*
+ * Readers share a device with each other and not with the host, but the kernel's claim (O_EXCL) is one opener's: so
+ * the first has it, and those behind it make sure that it is one of them. Each has its lock before it asks for the
+ * claim, which is how the others know it. *fd gets to be the claimed one.
+ */
+static int claim_among_readers(const struct block_file_options *options, int *fd, struct error *err)
+{
+    struct flock writer = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    CLEANUP_CLOSE int claimed = reopen(*fd, options, O_EXCL);
+    int result;
+
+    if (claimed == -EBUSY && fcntl(*fd, F_OFD_GETLK, &writer) == 0 && writer.l_type != F_UNLCK)
+        return 0;
+    if (claimed == -ENOENT)
+        return error_set(err, claimed, "%s cannot be claimed as a disk without /proc, which is not mounted",
+                         options->path);
+    if (claimed < 0)
+        return say_why_not_opened(options, claimed, err);
+    result = lock(options, claimed, err);
+    if (result < 0)
+        return result;
+    close(*fd);
+    *fd = steal_fd(&claimed);
+    return 0;
+}
+
+/* Direct I/O takes two descriptors, with O_DIRECT and without: `fd` is one of them, the other is made of it. */
+static int open_both_ways(const struct block_file_options *options, int fd, bool is_direct,
+                          struct opened_disk *disk, struct error *err)
+{
+    int other = reopen(fd, options, is_direct ? 0 : O_DIRECT);
+
+    if (other == -EINVAL)
+        return say_why_not_opened(options, other, err);
+    if (other < 0)
+        return error_set(err, other,
+                         "cannot open the disk %s a second time, which direct I/O needs: %s; use it without",
+                         options->path, strerror(-other));
+    disk->fd = is_direct ? fd : other;
+    disk->buffered_fd = is_direct ? other : fd;
+    return 0;
 }
 
 /* --- what is to know --- */
@@ -276,15 +366,18 @@ static int learn_alignment(const struct block_file_options *options, struct open
 
 int open_disk(const struct block_file_options *options, struct opened_disk *ret_disk, struct error *err)
 {
-    CLEANUP_CLOSE int fd = -1, direct_fd = -1;
     struct opened_disk disk = { .offset_alignment = 1, .memory_alignment = 1 };
+    CLEANUP_CLOSE int fd = -1;
+    bool is_direct = false;
     struct stat status;
     int result;
 
-    fd = open_path(options, &status, err);
+    fd = open_image(options, &status, &is_direct, err);
     if (fd < 0)
         return fd;
     result = lock(options, fd, err);
+    if (result == 0 && options->read_only && must_claim(options, status.st_mode))
+        result = claim_among_readers(options, &fd, err);
     if (result < 0)
         return result;
     disk.fd = disk.buffered_fd = fd;
@@ -298,19 +391,18 @@ int open_disk(const struct block_file_options *options, struct opened_disk *ret_
         result = learn_file(options->path, &status, &disk, err);
     if (result < 0)
         return result;
-    if (options->direct) {
-        direct_fd = reopen(fd, options, O_DIRECT);
-        if (direct_fd < 0)
-            return say_why_not_opened(options, direct_fd, err);
-        disk.fd = direct_fd;
-        result = learn_alignment(options, &disk, err);
+    if (options->direct || is_direct) {
+        result = open_both_ways(options, fd, is_direct, &disk, err);
         if (result < 0)
             return result;
+        result = learn_alignment(options, &disk, err);
     }
-    *ret_disk = disk;
-    steal_fd(&fd);
-    steal_fd(&direct_fd);
-    return 0;
+    steal_fd(&fd); /* the disk has it */
+    if (result < 0)
+        close_disk(&disk);
+    else
+        *ret_disk = disk;
+    return result;
 }
 
 void close_disk(const struct opened_disk *disk)

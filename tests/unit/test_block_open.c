@@ -440,6 +440,35 @@ static void test_block_device_in_use_by_the_host_is_refused(void **state)
     disk_player_open(&fixture->player, &device);
 }
 
+static void test_readers_share_a_block_device_with_each_other_alone(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct block_file_options reader = { .path = fixture->device, .read_only = true };
+    struct block_backend *others[2] = { NULL, NULL };
+    int fd;
+
+    make_image(fixture, IMAGE_SIZE);
+    attach_device(fixture, 512);
+    fd = open(fixture->device, O_RDONLY | O_EXCL | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_refused(fixture, reader, -EBUSY, "in use by the host", "unmount");
+    close(fd);
+
+    disk_player_open(&fixture->player, &reader);
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+        assert_int_equal(block_file_open(fixture->player.loop, &reader, &others[i], NULL), 0);
+    assert_refused(fixture, (struct block_file_options){ .path = fixture->device }, -EBUSY, "in use",
+                   "unmount");
+    /* The first has the claim, so that the host cannot mount it meanwhile. */
+    fd = open(fixture->device, O_RDONLY | O_EXCL | O_CLOEXEC);
+    assert_int_equal(fd, -1);
+    assert_int_equal(errno, EBUSY);
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+        block_backend_destroy(others[i]);
+    disk_player_close(&fixture->player);
+    disk_player_open(&fixture->player, &(struct block_file_options){ .path = fixture->device });
+}
+
 /* The host loses what it had promised to write, says so once, and would forget it. */
 static void test_flush_that_failed_stays_failed(void **state)
 {
@@ -523,6 +552,7 @@ int main(void)
         ON_BOTH(test_block_device_is_a_disk),
         ON_BOTH(test_block_device_is_a_disk_with_direct_io),
         ON_BOTH(test_block_device_in_use_by_the_host_is_refused),
+        ON_BOTH(test_readers_share_a_block_device_with_each_other_alone),
         ON_BOTH(test_flush_that_failed_stays_failed),
         ON_BOTH(test_stable_write_to_a_failing_device_fails),
     };
