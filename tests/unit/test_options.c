@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "option_table.h"
 #include "options.h"
 #include "ringlet/error.h"
 #include "ringlet/util.h"
@@ -490,34 +491,44 @@ static void test_the_longest_serial_is_taken(void **state)
 
 /* --- the table --- */
 
-static void test_no_two_options_share_a_name_or_a_letter(void **state)
+static void test_no_two_options_of_a_command_share_a_name_or_a_letter(void **state)
 {
-    unsigned row_count, type_count;
-    const struct option_row *rows = run_option_rows(&row_count);
-    const struct device_type *types = device_types(&type_count);
-    const char *names[64];
-    char letters[64];
-    unsigned count = 0;
+    unsigned count = option_entry_count();
 
     (void)state;
-    assert_true(row_count + type_count <= ARRAY_SIZE(names));
-    for (unsigned i = 0; i < row_count; i++, count++) {
-        names[count] = rows[i].name;
-        letters[count] = rows[i].short_name;
-        assert_true(strlen(rows[i].help) > 0);
-    }
-    for (unsigned i = 0; i < type_count; i++, count++) {
-        names[count] = types[i].name;
-        letters[count] = types[i].short_name;
-        assert_true(strlen(types[i].help) > 0);
-        assert_true(types[i].key_count <= DEVICE_KEY_MAX);
-    }
     for (unsigned i = 0; i < count; i++) {
+        struct option_entry entry = option_entry_get(i);
+
+        assert_true(strlen(entry.help) > 0);
+        assert_true(entry.commands != 0);
+        assert_true(!entry.row != !entry.type);
+        if (entry.type)
+            assert_true(entry.type->key_count <= DEVICE_KEY_MAX);
         for (unsigned j = i + 1; j < count; j++) {
-            assert_string_not_equal(names[i], names[j]);
-            assert_false(letters[i] && letters[i] == letters[j]);
+            struct option_entry other = option_entry_get(j);
+
+            if (!(entry.commands & other.commands))
+                continue;
+            assert_string_not_equal(entry.name, other.name);
+            assert_false(entry.short_name && entry.short_name == other.short_name);
         }
     }
+}
+
+static void test_an_option_is_found_by_its_whole_name_and_its_command(void **state)
+{
+    struct option_entry entry;
+
+    (void)state;
+    assert_true(option_entry_find(COMMAND_RUN, "debug-exit", &entry));
+    assert_string_equal(entry.name, "debug-exit");
+    assert_false(option_entry_find(COMMAND_EXEC, "debug-exit", &entry));
+    assert_true(option_entry_find(COMMAND_EXEC, "env", &entry));
+    assert_false(option_entry_find(COMMAND_RUN, "env", &entry));
+    assert_true(option_entry_find(COMMAND_EXEC, "disk", &entry));
+    assert_non_null(entry.type);
+    assert_false(option_entry_find(COMMAND_RUN, "kern", &entry));
+    assert_false(option_entry_find(COMMAND_RUN, "", &entry));
 }
 
 int main(void)
@@ -547,7 +558,8 @@ int main(void)
         cmocka_unit_test(test_device_keys_that_do_not_exist_or_come_twice),
         cmocka_unit_test(test_device_key_values_that_are_wrong),
         cmocka_unit_test(test_the_longest_serial_is_taken),
-        cmocka_unit_test(test_no_two_options_share_a_name_or_a_letter),
+        cmocka_unit_test(test_no_two_options_of_a_command_share_a_name_or_a_letter),
+        cmocka_unit_test(test_an_option_is_found_by_its_whole_name_and_its_command),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
