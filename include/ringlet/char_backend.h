@@ -29,9 +29,14 @@ struct char_frontend_ops {
     size_t (*receive)(struct char_frontend *frontend, const uint8_t *bytes, size_t count);
     /* required */
     void (*writable)(struct char_frontend *frontend);
-    /* optional: no input will come any more; all that came has been taken. Once; loop thread */
+    /*
+     * This and the next: optional; once, and not once finish() has taken effect; never of a pty or a socket,
+     * whose readers come and go.
+     *
+     * No input will come any more, and all that came has been taken: the end of a file, or a read that failed.
+     */
     void (*input_ended)(struct char_frontend *frontend);
-    /* optional: whoever read the output has gone; what is written from here on is dropped. Once; loop thread */
+    /* Whoever read the output has gone, or it cannot be written; what is written from here on is dropped. */
     void (*output_lost)(struct char_frontend *frontend);
 };
 

@@ -4,8 +4,8 @@
  *
  * All kinds keep at most 64 KiB a direction. Output that a present reader is slow to take waits, then shows
  * to the guest as a busy transmitter; a reader that has gone (closed pipe, full disk) has its output
- * discarded and the VM goes on. Input waits here until the guest takes it; its end is nothing but the end of
- * input.
+ * discarded and the VM goes on. Input waits here until the guest takes it. Of stdio and file the front end is
+ * told when input has ended and when output is lost (char_backend.h).
  *
  *   stdio   Input from descriptor 0, output to 1. A terminal on 0 is made raw (terminal.h) and has an escape
  *           key, Ctrl-A: then x ends the VM, Ctrl-A sends one Ctrl-A, h or ? shows a line of help, and
@@ -14,11 +14,12 @@
  *           job of that terminal, it is neither touched nor read.
  *   file    Output only, to PATH, which starts empty each time: it is emptied when the loop runs, not by
  *           opening it. Locked as a disk is (block_file.h), and refused where somebody else has it so.
+ *           "fd=N" (open_path.h) is written as it is: whatever it is, wherever it stands.
  *   pty     A new pseudo-terminal; console_path() is its name. While nobody has it open the last 64 KiB of
  *           output are kept for whoever comes next.
  *   socket  A UNIX stream socket at PATH, mode 0600, for one client at a time; the next is served when the
  *           one before has left. Without a client, as with pty. A socket file that nobody listens on any
- *           more is replaced; ours is removed at the end.
+ *           more is replaced; ours is removed at the end. "fd=N" is a UNIX stream socket that listens.
  *   null    No input, output discarded.
  *   memory  No input; the last 64 KiB of output are kept, for console_memory(). Not for the command line.
  */
@@ -66,8 +67,11 @@ int console_open(struct loop *loop, const struct console_options *options, struc
                  struct error *err);
 
 /*
- * What console_open() does for CONSOLE_STDIO, over any two descriptors; both are borrowed, and -1 means that
- * there is no input, or that output is discarded. A terminal is made raw only where there is output as well.
+ * What console_open() does for CONSOLE_STDIO, over any two descriptors; both are borrowed. -1 means that there
+ * is no such direction: no input, whose end is then not told either, or output that is discarded without being
+ * lost. (A descriptor that is not open is input that ends at once.) A terminal is made raw, and has an escape
+ * key, only where there is an output as well; else it gives its lines as they are typed, and the end of the file
+ * after Ctrl-D. While we are in its background it is not read.
  */
 int console_open_streams(struct loop *loop, const struct console_options *options, int input_fd,
                          int output_fd, struct char_backend **ret_backend, struct error *err);

@@ -7,6 +7,10 @@
  * so that the loop is woken once for each time the ring goes from idle to not, and bytes are gathered the
  * more the slower the reader is.
  *
+ * Input is read straight into its ring, as much as there is room for; only what has to be filtered takes the way
+ * through a buffer. The front end is told of the end when the last byte has been taken, and is told no more once
+ * finish() has begun.
+ *
  * The end: finish() has the rest written under a timer that is restarted as long as bytes move. When nothing
  * is in flight any more, whichever way, `drained` is told by a task of its own, since its lock is not held.
  */
@@ -87,6 +91,11 @@ static void start_write(struct char_stream *stream)
                 0);
 }
 
+static bool wants_to_know_loss(const struct char_stream *stream)
+{
+    return stream->tells_loss && stream->frontend && stream->frontend->ops->output_lost;
+}
+
 static void write_failed(struct char_stream *stream, int res)
 {
     if (stream->ops->write_failed) {
@@ -94,9 +103,17 @@ static void write_failed(struct char_stream *stream, int res)
         return;
     }
     /* A reader that is gone does not come back; a full disk may. */
-    if (res == -EPIPE || res == -EBADF)
-        stream->output_ended = true;
+    if (res == -EPIPE || res == -EBADF || wants_to_know_loss(stream))
+        stream->output_ended = stream->output_lost = true;
     drop_output(stream);
+}
+
+static void tell_loss(struct char_stream *stream)
+{
+    if (!stream->output_lost || stream->loss_told || stream->finishing || !wants_to_know_loss(stream))
+        return;
+    stream->loss_told = true;
+    stream->frontend->ops->output_lost(stream->frontend);
 }
 
 static void tell_writable(struct char_stream *stream)
@@ -159,6 +176,16 @@ static void deliver_input(struct char_stream *stream)
     }
 }
 
+static void tell_end(struct char_stream *stream)
+{
+    if (!stream->tells_end || !stream->input_ended || stream->reading || stream->input.count ||
+        stream->end_told || stream->finishing || !stream->frontend)
+        return;
+    stream->end_told = true;
+    if (stream->frontend->ops->input_ended)
+        stream->frontend->ops->input_ended(stream->frontend);
+}
+
 static void stream_receive_ready(struct char_backend *backend)
 {
     struct char_stream *stream = char_stream_of(backend);
@@ -182,30 +209,33 @@ static void read_ended(struct char_stream *stream, int res)
 static void read_done(struct loop_op *op, int res)
 {
     struct char_stream *stream = container_of(op, struct char_stream, read_op);
-    const uint8_t *bytes = stream->read_buffer;
 
     stream->reading = false;
-    if (res > 0) {
-        size_t count = (size_t)res;
-
-        if (stream->ops->filter) {
-            count = stream->ops->filter(stream, stream->read_buffer, count, stream->filtered);
-            bytes = stream->filtered;
-        }
-        /* There was room for one more than a full buffer before the read was started. */
-        byte_ring_put(&stream->input, bytes, count);
-    } else {
+    if (res <= 0) {
         read_ended(stream, res);
+    } else if (stream->ops->filter) {
+        size_t count = stream->ops->filter(stream, stream->read_buffer, (size_t)res, stream->filtered);
+
+        /* There was room for one more than a full buffer before the read was started. */
+        byte_ring_put(&stream->input, stream->filtered, count);
+    } else {
+        byte_ring_filled(&stream->input, (size_t)res);
     }
     char_stream_op_end(stream);
 }
 
 static void read_now(struct char_stream *stream)
 {
+    unsigned count = 1;
+
+    if (stream->ops->filter)
+        stream->read_iov[0] =
+            (struct iovec){ .iov_base = stream->read_buffer, .iov_len = sizeof(stream->read_buffer) };
+    else
+        count = byte_ring_space(&stream->input, stream->read_iov, BYTE_RING_SIZE);
     stream->reading = true;
     char_stream_op_begin(stream, &stream->read_op, read_done);
-    loop_read(stream->loop, &stream->read_op, stream->input_fd, stream->read_buffer,
-              sizeof(stream->read_buffer), LOOP_NO_OFFSET);
+    loop_readv(stream->loop, &stream->read_op, stream->input_fd, stream->read_iov, count, LOOP_NO_OFFSET);
 }
 
 static void poll_done(struct loop_op *op, int res)
@@ -314,13 +344,16 @@ static void drained_run(struct loop_task *task)
 /* When finishing: what can still happen, and is it all over? */
 static void check_end(struct char_stream *stream)
 {
+    bool waits;
+
     if (!stream->finishing || stream->drain_told)
         return;
-    if (!stream->writing && (!stream->connected || stream->gave_up))
+    if (!stream->keeps_output && !stream->writing && (!stream->connected || stream->gave_up))
         drop_output(stream);
-    if (!stream->output.count && stream->waiting)
+    waits = stream->output.count && !stream->keeps_output;
+    if (!waits && stream->waiting)
         loop_cancel(stream->loop, &stream->drain_op);
-    if (stream->in_flight || stream->kicked || stream->output.count)
+    if (stream->in_flight || stream->kicked || waits)
         return;
     stream->drain_told = true;
     loop_post(stream->loop, &stream->drained_task);
@@ -341,9 +374,11 @@ void char_stream_pump(struct char_stream *stream)
     }
     if (stream->output_ended && !stream->writing)
         drop_output(stream);
+    tell_loss(stream);
     tell_writable(stream);
     start_write(stream);
     deliver_input(stream);
+    tell_end(stream);
     start_read(stream);
     if (stream->ops->turned)
         stream->ops->turned(stream);
@@ -373,7 +408,7 @@ static void finish_run(struct loop_task *task)
         loop_cancel(stream->loop, &stream->watch_op);
     if (stream->ops->stop)
         stream->ops->stop(stream);
-    if (stream->connected && stream->output.count)
+    if (stream->connected && stream->output.count && stream->drain_timeout != CHAR_STREAM_NEVER)
         start_drain_timer(stream);
     char_stream_pump(stream);
     char_stream_unlock(stream);

@@ -22,7 +22,8 @@
 #include "ringlet/char_backend.h"
 #include "ringlet/loop.h"
 
-#define CHAR_STREAM_READ_SIZE 4096
+#define CHAR_STREAM_READ_SIZE 4096                /* with a filter; and how much room makes a read worth it */
+#define CHAR_STREAM_NEVER     UINT64_MAX          /* as a drain_timeout */
 #define CHAR_STREAM_WATCH_NS  UINT64_C(100000000) /* how often a kind looks for what cannot be waited for */
 
 struct char_stream;
@@ -33,11 +34,15 @@ struct char_stream_ops {
     void (*start)(struct char_stream *stream);
     /* may the input be read now? Asked after a poll() said that there is some. */
     bool (*may_read)(struct char_stream *stream);
-    /* bytes read, to be changed on their way in: `out` has room for count + 1. Returns how many it wrote. */
+    /* bytes read, at most CHAR_STREAM_READ_SIZE, to be changed on their way in: `out` has room for count + 1. Returns how many it wrote. */
     size_t (*filter)(struct char_stream *stream, const uint8_t *in, size_t count, uint8_t *out);
     /* a read gave `res`: 0 for the end, or -errno. Default: no more input from here on. */
     void (*read_ended)(struct char_stream *stream, int res);
-    /* a write gave -errno. Default: what was to be written is dropped, and after EPIPE all that follows. */
+    /*
+     * a write gave -errno. Default: what was to be written is dropped; and all that follows, after EPIPE, or when
+     * there is a front end that wants to be told (a disk that was full may have room again, but who has been
+     * told that output is lost is not to see more of it taken).
+     */
     void (*write_failed)(struct char_stream *stream, int res);
     /* the timer of char_stream_watch() fired */
     void (*watch)(struct char_stream *stream);
@@ -65,8 +70,12 @@ struct char_stream {
     bool connected;
     bool polls_first;    /* ask may_read() before each read */
     bool keeps_no_count; /* output that nobody wanted is not "dropped" */
+    bool keeps_output;   /* what is in the ring when all has ended stays there */
+    bool tells_end;      /* the end of input is the front end's to know: nobody else will come */
+    bool tells_loss;     /* likewise of output */
     bool input_ended;    /* no more reads until connected again */
     bool output_ended;   /* all output is discarded from here on */
+    bool output_lost;    /* that is so because a write failed */
     size_t write_limit;  /* bytes a write: small where the descriptor might block, else SIZE_MAX */
 
     struct byte_ring output, input;
@@ -82,11 +91,13 @@ struct char_stream {
     bool owes_writable;     /* a write() was short */
     bool frontend_is_full;  /* a receive() was short */
     bool continued;         /* SIGCONT, not yet told to the kind */
-    unsigned in_flight;     /* operations, the kind's included */
+    bool end_told, loss_told;
+    unsigned in_flight; /* operations, the kind's included */
 
     struct loop_op read_op, write_op, watch_op, drain_op;
     struct iovec write_iov[2];
-    uint8_t read_buffer[CHAR_STREAM_READ_SIZE];
+    struct iovec read_iov[2];                   /* room in `input`; read_buffer when there is a filter */
+    uint8_t read_buffer[CHAR_STREAM_READ_SIZE]; /* what a filter is given, and what it makes of it */
     uint8_t filtered[CHAR_STREAM_READ_SIZE + 1];
     struct loop_task kick_task;
 
@@ -98,7 +109,7 @@ struct char_stream {
     void *drained_argument;
 };
 
-/* Of zeroed memory. No lock. `drain_timeout` 0 means 2 s. */
+/* Of zeroed memory. No lock. `drain_timeout` 0 means 2 s, UINT64_MAX never. */
 void char_stream_init(struct char_stream *stream, struct loop *loop, const struct char_stream_ops *ops,
                       uint64_t drain_timeout);
 

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@
 #include "console_kinds.h"
 #include "ringlet/cleanup.h"
 #include "ringlet/error.h"
+#include "ringlet/open_path.h"
 #include "ringlet/stop.h"
 #include "ringlet/terminal.h"
 #include "ringlet/util.h"
@@ -33,7 +35,7 @@ struct console {
     struct char_stream stream;
     struct stop_sink *stop;
     struct console_escape escape;
-    bool on_terminal;        /* input is a terminal, raw while we are in its foreground */
+    bool is_raw;             /* input is a terminal, raw while we are in its foreground */
     bool in_background;      /* it was not ours when last looked at */
     bool quit;               /* Ctrl-A x */
     int input_fd, output_fd; /* as they will be connected; borrowed unless owned_output_fd */
@@ -66,7 +68,7 @@ static void release(struct char_stream *stream)
 {
     struct console *console = console_of(stream);
 
-    if (console->on_terminal)
+    if (console->is_raw)
         terminal_restore();
     if (console->quit)
         end_line(console);
@@ -80,7 +82,7 @@ static void release(struct char_stream *stream)
 static void look_who_has_the_terminal(struct console *console)
 {
     console->in_background = terminal_is_background(console->input_fd);
-    if (!console->in_background)
+    if (!console->in_background && console->is_raw)
         (void)terminal_reapply();
 }
 
@@ -143,6 +145,16 @@ static const struct char_stream_ops terminal_ops = {
     .start = start,
     .may_read = terminal_may_read,
     .filter = terminal_filter,
+    .read_ended = terminal_read_ended,
+    .watch = terminal_watch,
+    .resumed = terminal_watch,
+    .release = release,
+};
+
+/* One that keeps its line editing and its signals. */
+static const struct char_stream_ops cooked_ops = {
+    .start = start,
+    .may_read = terminal_may_read,
     .read_ended = terminal_read_ended,
     .watch = terminal_watch,
     .resumed = terminal_watch,
@@ -239,11 +251,30 @@ static void set_output(struct console *console, int output_fd)
         console->stream.write_limit = PIPE_BUF;
 }
 
+static int set_up_terminal(struct console *console, bool raw, struct error *err)
+{
+    int result;
+
+    console->stream.ops = raw ? &terminal_ops : &cooked_ops;
+    console->stream.polls_first = true;
+    if (!raw) {
+        console->in_background = terminal_is_background(console->input_fd);
+        /* Between the look and the read the terminal may become another's: then reading is to fail, not stop us. */
+        signal(SIGTTIN, SIG_IGN);
+        return 0;
+    }
+    result = terminal_make_raw(console->input_fd, terminal_same(console->input_fd, console->output_fd));
+    if (result < 0 && result != -EAGAIN)
+        return error_set(err, result, "cannot set the terminal up for the console: %s", strerror(-result));
+    console->is_raw = true;
+    console->in_background = result == -EAGAIN;
+    return 0;
+}
+
 int console_open_streams(struct loop *loop, const struct console_options *options, int input_fd,
                          int output_fd, struct char_backend **ret_backend, struct error *err)
 {
-    bool on_terminal = isatty(input_fd);
-    struct console *console = create(loop, on_terminal ? &terminal_ops : &plain_ops, options);
+    struct console *console = create(loop, &plain_ops, options);
     int result;
 
     if (!console)
@@ -251,48 +282,59 @@ int console_open_streams(struct loop *loop, const struct console_options *option
     set_output(console, output_fd);
     if (is_open_for(input_fd, O_WRONLY))
         console->input_fd = input_fd;
-    if (on_terminal) {
-        result = terminal_make_raw(input_fd, terminal_same(input_fd, output_fd));
-        if (result < 0 && result != -EAGAIN) {
-            error_set(err, result, "cannot set the terminal up for the console: %s", strerror(-result));
+    console->stream.tells_end = input_fd >= 0;
+    console->stream.tells_loss = output_fd >= 0;
+    if (isatty(console->input_fd)) {
+        result = set_up_terminal(console, output_fd >= 0, err);
+        if (result < 0) {
             release(&console->stream);
             return result;
         }
-        console->on_terminal = true;
-        console->in_background = result == -EAGAIN;
-        console->stream.polls_first = true;
     }
     *ret_backend = &console->stream.backend;
     return 0;
 }
 
-static int open_file(struct loop *loop, const struct console_options *options,
-                     struct char_backend **ret_backend, struct error *err)
+/* For a path. */
+static int open_emptied_file(const char *path, struct error *err)
 {
-    CLEANUP_CLOSE int fd = -1;
-    struct console *console;
-    int result;
-
     /*
      * NONBLOCK: a FIFO without a reader is to fail here, not to wait. APPEND: so that truncating it works. No
      * TRUNC: the machine may yet prove impossible.
      */
-    fd = open(options->path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
-    if (fd < 0 && errno == ENXIO)
-        return error_set(err, -ENXIO, "cannot open console file %s: nobody reads it; start its reader first",
-                         options->path);
-    if (fd < 0) {
-        int code = -errno;
+    int fd = open_path(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY, 0644);
 
-        return error_set(err, code, "cannot open console file %s: %s", options->path, strerror(-code));
-    }
+    if (fd == -ENXIO)
+        return error_set(err, fd, "cannot open console file %s: nobody reads it; start its reader first",
+                         path);
+    if (fd < 0)
+        return error_set(err, fd, "cannot open console file %s: %s", path, open_path_reason(path, fd));
+    return fd;
+}
+
+static int open_file(struct loop *loop, const struct console_options *options,
+                     struct char_backend **ret_backend, struct error *err)
+{
+    CLEANUP_CLOSE int fd = open_emptied_file(options->path, err);
+    int result, given;
+    bool is_given = path_is_fd(options->path, &given);
+    struct console *console;
+
+    if (fd < 0)
+        return fd;
     result = lock_file(options->path, fd, err);
     if (result < 0)
         return result;
-    console = create(loop, &file_ops, options);
+    console = create(loop, is_given ? &plain_ops : &file_ops, options);
     if (!console)
         return error_set(err, -ENOMEM, "out of memory");
-    console->owned_output_fd = console->output_fd = steal_fd(&fd);
+    if (is_given)
+        set_output(console, fd); /* it may be blocking, and shared */
+    else
+        console->output_fd = fd;
+    if (console->owned_output_fd < 0)
+        console->owned_output_fd = steal_fd(&fd);
+    console->stream.tells_loss = true;
     *ret_backend = &console->stream.backend;
     return 0;
 }
@@ -328,6 +370,8 @@ int console_open(struct loop *loop, const struct console_options *options, struc
         return console_open_socket(loop, options, ret_backend, err);
     case CONSOLE_NULL:
         return open_null(loop, options, ret_backend, err);
+    case CONSOLE_MEMORY:
+        return console_open_memory(loop, options, ret_backend, err);
     case CONSOLE_KIND_COUNT:
         break;
     }

@@ -13,6 +13,8 @@ struct loop;
 
 int console_open_pty(struct loop *loop, const struct console_options *options,
                      struct char_backend **ret_backend, struct error *err);
+int console_open_memory(struct loop *loop, const struct console_options *options,
+                        struct char_backend **ret_backend, struct error *err);
 int console_open_socket(struct loop *loop, const struct console_options *options,
                         struct char_backend **ret_backend, struct error *err);
 

@@ -24,6 +24,7 @@
 #include "ringlet/cleanup.h"
 #include "ringlet/console.h"
 #include "ringlet/error.h"
+#include "ringlet/open_path.h"
 #include "ringlet/util.h"
 
 struct socket_console {
@@ -136,7 +137,7 @@ static void release(struct char_stream *stream)
 
     if (console->client >= 0)
         close(console->client);
-    if (lstat(stream->path, &status) == 0 && status.st_dev == console->device &&
+    if (console->inode && lstat(stream->path, &status) == 0 && status.st_dev == console->device &&
         status.st_ino == console->inode)
         unlink(stream->path);
     close(console->listener);
@@ -234,21 +235,43 @@ static int open_listener(const char *path, int *ret_listener, struct error *err)
     return 0;
 }
 
+/* A socket that whoever started us has made and listens on; its file, if it has one, is theirs. */
+static int take_listener(const char *path, int *ret_listener, struct error *err)
+{
+    CLEANUP_CLOSE int fd = open_path(path, O_RDWR, 0);
+    int domain = -1, type = -1, listens = 0;
+    socklen_t size = sizeof(int);
+
+    if (fd < 0)
+        return error_set(err, fd, "cannot use console socket %s: %s", path, open_path_reason(path, fd));
+    (void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
+    (void)getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size);
+    (void)getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size);
+    if (domain != AF_UNIX || type != SOCK_STREAM || !listens)
+        return error_set(err, -EINVAL,
+                         "cannot use console socket %s: it is no UNIX stream socket that listens for clients",
+                         path);
+    *ret_listener = steal_fd(&fd);
+    return 0;
+}
+
 int console_open_socket(struct loop *loop, const struct console_options *options,
                         struct char_backend **ret_backend, struct error *err)
 {
     struct socket_console *console = calloc(1, sizeof(*console));
     struct stat status;
-    int result;
+    int result, given;
+    bool is_given = path_is_fd(options->path, &given);
 
     if (!console)
         return error_set(err, -ENOMEM, "out of memory");
-    result = open_listener(options->path, &console->listener, err);
+    result = is_given ? take_listener(options->path, &console->listener, err)
+                      : open_listener(options->path, &console->listener, err);
     if (result < 0) {
         free(console);
         return result;
     }
-    if (lstat(options->path, &status) == 0) {
+    if (!is_given && lstat(options->path, &status) == 0) {
         console->device = status.st_dev;
         console->inode = status.st_ino;
     }

@@ -4,6 +4,7 @@
  */
 #include "console_player.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -21,8 +22,14 @@ static size_t receive(struct char_frontend *frontend, const uint8_t *bytes, size
     struct console_player *player = container_of(frontend, struct console_player, frontend);
     size_t taken = count < player->appetite ? count : player->appetite;
 
-    assert_true(player->received_count + taken <= PLAYER_INPUT_SIZE);
-    memcpy(player->received + player->received_count, bytes, taken);
+    assert_int_equal(player->input_ends, 0);
+    assert_false(player->drained);
+    if (player->look_at) {
+        player->look_at(player, bytes, taken, player->received_count);
+    } else {
+        assert_true(player->received_count + taken <= PLAYER_INPUT_SIZE);
+        memcpy(player->received + player->received_count, bytes, taken);
+    }
     player->received_count += taken;
     player->appetite -= taken;
     return taken;
@@ -48,7 +55,33 @@ static void writable(struct char_frontend *frontend)
     send_rest(player);
 }
 
-static const struct char_frontend_ops frontend_ops = { .receive = receive, .writable = writable };
+static void input_ended(struct char_frontend *frontend)
+{
+    struct console_player *player = container_of(frontend, struct console_player, frontend);
+
+    assert_false(player->drained);
+    assert_int_equal(pthread_mutex_trylock(&player->lock), EBUSY);
+    player->input_ends++;
+    player->received_at_end = player->received_count;
+}
+
+static void output_lost(struct char_frontend *frontend)
+{
+    struct console_player *player = container_of(frontend, struct console_player, frontend);
+
+    assert_false(player->drained);
+    assert_int_equal(pthread_mutex_trylock(&player->lock), EBUSY);
+    player->output_losses++;
+}
+
+static const struct char_frontend_ops deaf_ops = { .receive = receive, .writable = writable };
+
+static const struct char_frontend_ops frontend_ops = {
+    .receive = receive,
+    .writable = writable,
+    .input_ended = input_ended,
+    .output_lost = output_lost,
+};
 
 static void stop_requested(struct stop_sink *sink, enum stop_reason reason, int value)
 {
@@ -77,6 +110,8 @@ bool player_init(struct console_player *player, enum loop_engine engine)
 static void attach(struct console_player *player)
 {
     player->drained = false;
+    if (player->deaf)
+        player->frontend.ops = &deaf_ops;
     player->backend->ops->attach(player->backend, &player->frontend);
 }
 
@@ -154,6 +189,18 @@ bool player_has_sent(struct console_player *player, void *unused)
 {
     (void)unused;
     return !player->to_send_count;
+}
+
+bool player_input_has_ended(struct console_player *player, void *unused)
+{
+    (void)unused;
+    return player->input_ends;
+}
+
+bool player_output_is_lost(struct console_player *player, void *unused)
+{
+    (void)unused;
+    return player->output_losses;
 }
 
 bool player_has_received(struct console_player *player, void *count)

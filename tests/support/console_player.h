@@ -29,6 +29,11 @@ struct console_player {
     uint8_t *received; /* PLAYER_INPUT_SIZE */
     size_t received_count;
     size_t appetite; /* bytes it will still take */
+    /* instead of keeping what is received; called with the number of the first byte */
+    void (*look_at)(struct console_player *player, const uint8_t *bytes, size_t count, size_t at);
+    unsigned input_ends, output_losses; /* how often we were told */
+    size_t received_at_end;             /* received_count when input_ended() came */
+    bool deaf;                          /* set before opening: a front end without the optional ops */
 
     const uint8_t *to_send; /* what player_send() has not got rid of yet */
     size_t to_send_count;
@@ -66,6 +71,8 @@ void player_run(struct console_player *player,
 /* Conditions. */
 bool player_is_drained(struct console_player *player, void *unused);
 bool player_has_sent(struct console_player *player, void *unused);
+bool player_input_has_ended(struct console_player *player, void *unused);
+bool player_output_is_lost(struct console_player *player, void *unused);
 bool player_has_received(struct console_player *player, void *count); /* size_t * */
 /* True at the hundredth look: for "and nothing more happens". */
 bool player_has_waited(struct console_player *player, void *unused);
