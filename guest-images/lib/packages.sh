@@ -5,6 +5,9 @@
 # what is missing when we may, and otherwise say in one line what to install.
 # To be sourced; every function may end the calling script.
 
+# Debian's users have no sbin in their PATH, and depmod and mke2fs are there.
+PATH=$PATH:/usr/sbin:/sbin
+
 packages_fail() {
 	printf '%s: %s\n' "${0##*/}" "$*" >&2
 	exit 1
