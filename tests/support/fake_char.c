@@ -20,6 +20,10 @@ static size_t fake_write(struct char_backend *backend, const uint8_t *bytes, siz
     size_t space = sizeof(fake->output) - 1 - fake->output_count;
     size_t taken = count < fake->room ? count : fake->room;
 
+    if (fake->lost) {
+        fake->lost_count += count;
+        return count;
+    }
     if (taken > space)
         taken = space;
     memcpy(fake->output + fake->output_count, bytes, taken);
@@ -61,6 +65,14 @@ void fake_char_init(struct fake_char *fake)
     *fake = (struct fake_char){ .backend.ops = &fake_ops, .room = SIZE_MAX, .may_offer = true };
 }
 
+static void tell_end(struct fake_char *fake)
+{
+    if (!fake->input_ends || fake->end_told || fake->input_start < fake->input_end)
+        return;
+    fake->end_told = true;
+    fake->frontend->ops->input_ended(fake->frontend);
+}
+
 size_t fake_char_deliver(struct fake_char *fake)
 {
     size_t waiting = fake->input_end - fake->input_start;
@@ -73,6 +85,7 @@ size_t fake_char_deliver(struct fake_char *fake)
     fake->input_start += taken;
     if (taken < waiting)
         fake->may_offer = false;
+    tell_end(fake);
     return taken;
 }
 
@@ -85,6 +98,18 @@ void fake_char_type(struct fake_char *fake, const char *text)
     memcpy(fake->input + fake->input_end, text, length);
     fake->input_end += length;
     fake_char_deliver(fake);
+}
+
+void fake_char_end_input(struct fake_char *fake)
+{
+    fake->input_ends = true;
+    tell_end(fake);
+}
+
+void fake_char_lose_output(struct fake_char *fake)
+{
+    fake->lost = true;
+    fake->frontend->ops->output_lost(fake->frontend);
 }
 
 void fake_char_make_room(struct fake_char *fake, size_t more)
