@@ -5,12 +5,17 @@
  * The fixture's RAM: two mappings that adjoin at SEAM, a hole, and one mapping above 4 GiB.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -23,11 +28,11 @@
 #define HIGH     (4 * GIB)
 #define HIGH_END (HIGH + 2 * PAGE)
 
-static int set_up(void **state)
+static int populate(void **state, int (*create)(struct guest_memory **ret_memory))
 {
     struct guest_memory *memory;
 
-    if (guest_memory_create(&memory) < 0)
+    if (create(&memory) < 0)
         return -1;
     *state = memory;
     /* out of order: it is the table's business to sort */
@@ -35,6 +40,16 @@ static int set_up(void **state)
         guest_memory_add_ram(memory, 0, SEAM) < 0 || guest_memory_add_ram(memory, SEAM, LOW_END - SEAM) < 0)
         return -1;
     return 0;
+}
+
+static int set_up(void **state)
+{
+    return populate(state, guest_memory_create);
+}
+
+static int set_up_shared(void **state)
+{
+    return populate(state, guest_memory_create_shared);
 }
 
 static int tear_down(void **state)
@@ -108,6 +123,83 @@ static void test_destroy_takes_null(void **state)
 {
     (void)state;
     guest_memory_destroy(NULL);
+}
+
+/* --- shareable memory --- */
+
+static void test_private_ram_has_no_descriptor(void **state)
+{
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(guest_memory_region_at(*state, i)->fd, -1);
+}
+
+static void test_shared_ram_is_the_same_wherever_its_descriptor_is_mapped(void **state)
+{
+    const struct guest_memory *memory = *state;
+
+    for (unsigned i = 0; i < guest_memory_region_count(memory); i++) {
+        const struct guest_memory_region *region = guest_memory_region_at(memory, i);
+        unsigned char *other = mmap(NULL, region->size, PROT_READ | PROT_WRITE, MAP_SHARED, region->fd, 0);
+
+        assert_ptr_not_equal(other, MAP_FAILED);
+        ((unsigned char *)region->host)[PAGE] = (unsigned char)(i + 1);
+        assert_int_equal(other[PAGE], i + 1);
+        other[region->size - 1] = (unsigned char)(i + 7);
+        assert_int_equal(((unsigned char *)region->host)[region->size - 1], i + 7);
+        assert_int_equal(munmap(other, region->size), 0);
+    }
+}
+
+static void test_shared_ram_cannot_be_resized_nor_unsealed(void **state)
+{
+    const struct guest_memory_region *region = guest_memory_region_at(*state, 0);
+    struct stat status;
+
+    assert_int_equal(ftruncate(region->fd, 0), -1);
+    assert_int_equal(errno, EPERM);
+    assert_int_equal(ftruncate(region->fd, (off_t)(region->size + PAGE)), -1);
+    assert_int_equal(errno, EPERM);
+    assert_int_equal(fcntl(region->fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
+    assert_int_equal(fstat(region->fd, &status), 0);
+    assert_int_equal(status.st_size, region->size);
+    assert_int_equal(fcntl(region->fd, F_GETFD), FD_CLOEXEC);
+}
+
+static void test_shared_ram_that_is_never_touched_costs_nothing(void **state)
+{
+    struct guest_memory *memory = *state;
+    struct stat status;
+
+    assert_int_equal(guest_memory_add_ram(memory, 8 * GIB, 1024 * GIB), 0);
+    assert_int_equal(fstat(guest_memory_region_at(memory, 3)->fd, &status), 0);
+    assert_int_equal(status.st_blocks, 0);
+}
+
+/* The next descriptor that would be given out. */
+static int next_fd(void)
+{
+    int fd = dup(STDIN_FILENO);
+
+    close(fd);
+    return fd;
+}
+
+static void test_shared_ram_that_the_host_refuses_leaves_no_descriptor(void **state)
+{
+    struct guest_memory *memory = *state;
+    struct rlimit before, tight;
+    int next = next_fd();
+
+    assert_int_equal(guest_memory_add_ram(memory, 8 * GIB, UINT64_C(1) << 63), -EFBIG);
+    assert_int_equal(guest_memory_add_ram(memory, 8 * GIB, UINT64_C(1) << 60), -ENOMEM);
+    assert_int_equal(next_fd(), next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    tight = before;
+    tight.rlim_cur = (rlim_t)next;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    assert_int_equal(guest_memory_add_ram(memory, 8 * GIB, PAGE), -EMFILE);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(guest_memory_region_count(memory), 3);
 }
 
 /* --- guest_memory_range --- */
@@ -237,7 +329,11 @@ static void test_copies_of_no_bytes_succeed_anywhere(void **state)
     assert_int_equal(guest_memory_write(*state, UINT64_MAX, NULL, 0), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define ONE(name, set_up)                                                                                    \
+    {                                                                                                        \
+#name " [" #set_up "]", name, set_up, tear_down, NULL                                                \
+    }
+#define TEST(name) ONE(name, set_up), ONE(name, set_up_shared)
 
 int main(void)
 {
@@ -248,6 +344,11 @@ int main(void)
         TEST(test_ram_comes_in_so_many_regions_and_no_more),
         TEST(test_ram_that_the_host_cannot_map_is_an_error),
         TEST(test_destroy_takes_null),
+        ONE(test_private_ram_has_no_descriptor, set_up),
+        ONE(test_shared_ram_is_the_same_wherever_its_descriptor_is_mapped, set_up_shared),
+        ONE(test_shared_ram_cannot_be_resized_nor_unsealed, set_up_shared),
+        ONE(test_shared_ram_that_is_never_touched_costs_nothing, set_up_shared),
+        ONE(test_shared_ram_that_the_host_refuses_leaves_no_descriptor, set_up_shared),
         TEST(test_range_inside_a_mapping_is_a_pointer_to_zeroes),
         TEST(test_range_that_leaves_its_mapping_is_null),
         TEST(test_range_of_no_bytes_is_null),
