@@ -16,8 +16,11 @@
 #include "ringlet/entropy_backend.h"
 #include "ringlet/error.h"
 #include "ringlet/net_backend.h"
+#include "ringlet/share_argument.h"
 #include "ringlet/util.h"
+#include "ringlet/vhost_backend.h"
 #include "ringlet/virtio_blk.h"
+#include "ringlet/virtio_fs.h"
 #include "ringlet/virtio_net.h"
 #include "ringlet/virtio_rng.h"
 
@@ -250,6 +253,59 @@ static int rng_create(const struct device_argument *argument, const struct devic
     return 0;
 }
 
+/* --- share, root: directories of the host --- */
+
+static int directory_create(const char *option, const struct share_options *options,
+                            const struct device_environment *environment, struct virtio_device **ret_device,
+                            struct error *err)
+{
+    struct vhost_backend *backend;
+    int result = environment->backends->ops->open_share(environment->backends, options, &backend, err);
+
+    if (result < 0) {
+        error_prefix(err, "--%s", option);
+        return result;
+    }
+    result = virtio_fs_create(environment->name, backend, environment->memory, ret_device);
+    if (result < 0) {
+        vhost_backend_destroy(backend);
+        return error_set(err, result, "--%s: cannot make a file system device of %s: %s", option,
+                         options->directory, strerror(-result));
+    }
+    return 0;
+}
+
+static int share_check(const struct device_argument *argument, struct error *err)
+{
+    struct share_argument share;
+
+    return share_argument_parse(argument->value, &share, err);
+}
+
+static int share_create(const struct device_argument *argument, const struct device_environment *environment,
+                        struct virtio_device **ret_device, struct error *err)
+{
+    struct share_options options = { .name = environment->name };
+    struct share_argument share;
+    int result = share_argument_parse(argument->value, &share, err);
+
+    if (result < 0)
+        return result;
+    options.directory = share.host_directory;
+    options.read_only = share.read_only;
+    return directory_create("share", &options, environment, ret_device, err);
+}
+
+static int root_create(const struct device_argument *argument, const struct device_environment *environment,
+                       struct virtio_device **ret_device, struct error *err)
+{
+    struct share_options options = { .directory = argument->value,
+                                     .read_only = true,
+                                     .name = environment->name };
+
+    return directory_create("root", &options, environment, ret_device, err);
+}
+
 /* --- the table --- */
 
 static const struct device_type types[] = {
@@ -280,6 +336,26 @@ static const struct device_type types[] = {
         .name = "rng",
         .help = "a source of random numbers",
         .create = rng_create,
+    },
+    {
+        .name = "share",
+        .metavar = "HOSTDIR[:GUESTDIR][:ro]",
+        .help =
+            "a directory of the host in the guest, by virtiofsd; `ringlet exec` has it at GUESTDIR, with "
+            "`ringlet run` the guest mounts the first one by: mount -t virtiofs share0 /mnt. With ro nothing "
+            "can be changed. A colon in a name is written twice",
+        .repeatable = true,
+        .shares_memory = true,
+        .check = share_check,
+        .create = share_create,
+    },
+    {
+        .name = "root",
+        .metavar = "DIR",
+        .help = "a directory of the host as the guest's root file system, read-only, by virtiofsd; for "
+                "`ringlet exec` below a tmpfs that takes what is written",
+        .shares_memory = true,
+        .create = root_create,
     },
 };
 
