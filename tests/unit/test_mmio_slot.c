@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -53,7 +54,9 @@ struct machine {
     struct bell *bell;
     bool destroyed;
     unsigned notified[QUEUE_COUNT];
-    unsigned awaited; /* notifications until the loop stops; 0: it does not */
+    unsigned awaited;          /* notifications until the loop stops; 0: it does not */
+    int eventfds[QUEUE_COUNT]; /* of the device whose queues are worked elsewhere */
+    int doorbell_error;
     pthread_t loop_thread;
 };
 
@@ -110,6 +113,15 @@ static void bell_cancel(struct virtio_device *device)
     bell_of(device)->cancelled++;
 }
 
+/* The same device with its queues worked elsewhere: the test reads its eventfds, as the other process would. */
+static int bell_doorbell(struct virtio_device *device, unsigned index)
+{
+    struct machine *machine = bell_of(device)->machine;
+
+    assert_true(index < QUEUE_COUNT);
+    return machine->doorbell_error ? machine->doorbell_error : machine->eventfds[index];
+}
+
 static void bell_destroy(struct virtio_device *device)
 {
     struct bell *bell = bell_of(device);
@@ -123,6 +135,12 @@ static const struct virtio_device_ops bell_ops = {
     .config_read = bell_config_read,
     .queue_notify = bell_queue_notify,
     .cancel = bell_cancel,
+    .destroy = bell_destroy,
+};
+
+static const struct virtio_device_ops bell_elsewhere_ops = {
+    .config_read = bell_config_read,
+    .doorbell = bell_doorbell,
     .destroy = bell_destroy,
 };
 
@@ -252,16 +270,10 @@ static uint64_t ring_address(unsigned queue, unsigned part)
     return queue * 0x1000 + part * 0x100;
 }
 
-/* Plug it in, and let the guest bring it up. */
-static void plug_and_start(struct machine *machine)
+/* The guest's driver, as far as DRIVER_OK. */
+static void bring_up(struct machine *machine)
 {
     uint32_t status = 0;
-    struct error err = { 0 };
-
-    if (plug_at(machine, GSI, &err) < 0)
-        fail_msg("%s", err.text);
-    bus_freeze(machine->mmio);
-    mmio_slot_start(machine->slot);
 
     guest_set(machine, VIRTIO_MMIO_STATUS, status |= VIRTIO_CONFIG_S_ACKNOWLEDGE);
     guest_set(machine, VIRTIO_MMIO_STATUS, status |= VIRTIO_CONFIG_S_DRIVER);
@@ -278,6 +290,18 @@ static void plug_and_start(struct machine *machine)
     }
     guest_set(machine, VIRTIO_MMIO_STATUS, status |= VIRTIO_CONFIG_S_DRIVER_OK);
     assert_int_equal(guest_get(machine, VIRTIO_MMIO_STATUS), status);
+}
+
+/* Plug it in, and let the guest bring it up. */
+static void plug_and_start(struct machine *machine)
+{
+    struct error err = { 0 };
+
+    if (plug_at(machine, GSI, &err) < 0)
+        fail_msg("%s", err.text);
+    bus_freeze(machine->mmio);
+    mmio_slot_start(machine->slot);
+    bring_up(machine);
 
     /* The core rings every queue once when a device goes live. */
     run_until_notified(machine, QUEUE_COUNT);
@@ -459,6 +483,128 @@ static void test_vcpu_thread_rings_while_the_loop_waits(void **state)
         assert_int_equal(machine->notified[i], 1);
 }
 
+/* --- doorbells that another process listens to --- */
+
+static int set_up_elsewhere(void **state)
+{
+    struct machine *machine;
+
+    if (set_up_io_uring(state) < 0)
+        return -1;
+    machine = *state;
+    machine->bell->device.ops = &bell_elsewhere_ops;
+    for (unsigned i = 0; i < QUEUE_COUNT; i++) {
+        machine->eventfds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        assert_true(machine->eventfds[i] >= 0);
+    }
+    return 0;
+}
+
+static int tear_down_elsewhere(void **state)
+{
+    struct machine *machine = *state;
+
+    for (unsigned i = 0; i < QUEUE_COUNT; i++)
+        assert_int_equal(close(machine->eventfds[i]), 0); /* nobody else did */
+    return tear_down(state);
+}
+
+static void plug_elsewhere(struct machine *machine)
+{
+    struct error err = { 0 };
+
+    if (plug_at(machine, GSI, &err) < 0)
+        fail_msg("%s", err.text);
+    bus_freeze(machine->mmio);
+    mmio_slot_start(machine->slot);
+}
+
+static void expect_rings(struct machine *machine, unsigned queue, uint64_t rings)
+{
+    uint64_t count = 0;
+
+    if (read(machine->eventfds[queue], &count, sizeof(count)) != sizeof(count))
+        assert_int_equal(errno, EAGAIN);
+    assert_int_equal(count, rings);
+}
+
+static void test_doorbells_of_another_process_are_bound_as_they_are_and_nobody_here_listens(void **state)
+{
+    struct machine *machine = *state;
+    unsigned before = open_descriptors();
+
+    plug_elsewhere(machine);
+    assert_int_equal(open_descriptors(), before);
+    assert_int_equal(loop_in_flight(machine->loop), 0);
+    assert_int_equal(machine->hypervisor.doorbell_count, QUEUE_COUNT);
+    for (unsigned i = 0; i < QUEUE_COUNT; i++) {
+        assert_int_equal(machine->hypervisor.doorbells[i].value, i);
+        assert_int_equal(machine->hypervisor.doorbells[i].eventfd, machine->eventfds[i]);
+    }
+    assert_true(fake_hypervisor_guest_write(&machine->hypervisor, NOTIFY, 1));
+    expect_rings(machine, 0, 0);
+    expect_rings(machine, 1, 1);
+    expect_rings(machine, 2, 0);
+}
+
+static void test_doorbells_of_another_process_ring_without_bound_doorbells_too(void **state)
+{
+    struct machine *machine = *state;
+
+    machine->hypervisor.without_doorbells = true;
+    plug_elsewhere(machine);
+    guest_set(machine, VIRTIO_MMIO_QUEUE_NOTIFY, 2);
+    guest_set(machine, VIRTIO_MMIO_QUEUE_NOTIFY, 2);
+    guest_set(machine, VIRTIO_MMIO_QUEUE_NOTIFY, QUEUE_COUNT);
+    expect_rings(machine, 0, 0);
+    expect_rings(machine, 1, 0);
+    expect_rings(machine, 2, 2);
+    assert_int_equal(loop_in_flight(machine->loop), 0);
+}
+
+static void test_doorbells_of_another_process_are_rung_at_driver_ok(void **state)
+{
+    struct machine *machine = *state;
+
+    plug_elsewhere(machine);
+    bring_up(machine);
+    for (unsigned i = 0; i < QUEUE_COUNT; i++)
+        expect_rings(machine, i, 1);
+}
+
+static void test_slot_whose_doorbells_are_another_process_is_quiet_once_stopped(void **state)
+{
+    struct machine *machine = *state;
+
+    plug_elsewhere(machine);
+    bring_up(machine);
+    mmio_slot_stop(machine->slot);
+    assert_true(mmio_slot_is_quiet(machine->slot));
+}
+
+static void test_doorbell_that_the_other_process_has_not_is_refused(void **state)
+{
+    struct machine *machine = *state;
+    struct error err = { 0 };
+
+    machine->doorbell_error = -EMFILE;
+    assert_int_equal(plug_at(machine, GSI, &err), -EMFILE);
+    assert_string_equal(err.text, "no doorbell for bell0: Too many open files");
+    assert_null(machine->slot);
+    assert_false(machine->destroyed);
+}
+
+static void test_doorbell_of_another_process_that_kvm_refuses_stays_open(void **state)
+{
+    struct machine *machine = *state;
+    struct error err = { 0 };
+
+    machine->hypervisor.doorbell_error = -ENOSPC;
+    machine->hypervisor.doorbell_error_at = 1;
+    assert_int_equal(plug_at(machine, GSI, &err), -ENOSPC);
+    assert_false(machine->destroyed);
+}
+
 /* --- the end --- */
 
 static void test_stopped_slot_is_quiet_and_hears_no_bell(void **state)
@@ -595,6 +741,9 @@ static void test_bus_that_is_frozen_is_refused(void **state)
 #test " (threads)", test, set_up_threads, tear_down, NULL                                            \
     }
 
+/* No engine has to do with it. */
+#define ELSEWHERE(test) cmocka_unit_test_setup_teardown(test, set_up_elsewhere, tear_down_elsewhere)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -607,6 +756,12 @@ int main(void)
         ON_BOTH_ENGINES(test_without_bound_doorbells_the_write_on_the_bus_rings),
         ON_BOTH_ENGINES(test_bus_write_for_a_queue_that_does_not_exist_rings_nothing),
         ON_BOTH_ENGINES(test_vcpu_thread_rings_while_the_loop_waits),
+        ELSEWHERE(test_doorbells_of_another_process_are_bound_as_they_are_and_nobody_here_listens),
+        ELSEWHERE(test_doorbells_of_another_process_ring_without_bound_doorbells_too),
+        ELSEWHERE(test_doorbells_of_another_process_are_rung_at_driver_ok),
+        ELSEWHERE(test_slot_whose_doorbells_are_another_process_is_quiet_once_stopped),
+        ELSEWHERE(test_doorbell_that_the_other_process_has_not_is_refused),
+        ELSEWHERE(test_doorbell_of_another_process_that_kvm_refuses_stays_open),
         ON_BOTH_ENGINES(test_stopped_slot_is_quiet_and_hears_no_bell),
         ON_BOTH_ENGINES(test_slot_with_a_request_in_flight_is_not_quiet),
         ON_BOTH_ENGINES(test_destroy_ends_the_device_and_closes_its_descriptors),

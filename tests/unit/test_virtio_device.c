@@ -81,7 +81,7 @@ static void test_impossible_devices_are_refused(void **state)
     const struct virtio_device_setup good = {
         .ops = f->device->ops, .name = "x", .queue_count = 1, .queue_size = 1, .memory = f->guest->memory
     };
-    struct virtio_device_setup bad[] = { good, good, good, good, good, good };
+    struct virtio_device_setup bad[] = { good, good, good, good, good, good, good, good };
 
     bad[0].queue_count = 0;
     bad[1].queue_count = VIRTIO_DEVICE_MAX_QUEUES + 1;
@@ -89,6 +89,8 @@ static void test_impossible_devices_are_refused(void **state)
     bad[3].queue_size = 12;
     bad[4].device_features = FEATURE(VIRTIO_F_RING_PACKED); /* nobody implements it, so nobody may offer it */
     bad[5].device_features = FEATURE(VIRTIO_F_RING_RESET);
+    bad[6].withheld_features = VERSION_1;
+    bad[7].withheld_features = FEATURE(FAKE_DEVICE_FEATURE);
     for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
         struct virtio_device device = { 0 };
 
@@ -118,6 +120,28 @@ static void test_device_offers_its_features_and_the_core_ones(void **state)
     assert_true(
         guest_offered_features(f->guest) ==
         (VERSION_1 | EVENT_IDX | FEATURE(VIRTIO_RING_F_INDIRECT_DESC) | FEATURE(FAKE_DEVICE_FEATURE)));
+}
+
+static void test_features_that_are_withheld_are_not_offered(void **state)
+{
+    static const uint64_t sets[] = { 0, EVENT_IDX, FEATURE(VIRTIO_RING_F_INDIRECT_DESC),
+                                     EVENT_IDX | FEATURE(VIRTIO_RING_F_INDIRECT_DESC) };
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(sets); i++) {
+        const struct virtio_device_setup setup = { .ops = f->device->ops,
+                                                   .name = "x",
+                                                   .queue_count = 1,
+                                                   .queue_size = 1,
+                                                   .memory = f->guest->memory,
+                                                   .withheld_features = sets[i] };
+        struct virtio_device device = { 0 };
+
+        assert_int_equal(virtio_device_init(&device, &setup), 0);
+        assert_true(virtio_device_offered_features(&device) ==
+                    ((VERSION_1 | EVENT_IDX | FEATURE(VIRTIO_RING_F_INDIRECT_DESC)) & ~sets[i]));
+        virtio_device_finish(&device);
+    }
 }
 
 static void test_any_subset_with_version_1_is_accepted(void **state)
@@ -477,6 +501,29 @@ static void test_driver_that_wants_no_interrupt_gets_none(void **state)
     assert_int_equal(guest_take_interrupts(f->guest), 1);
 }
 
+static void test_what_somebody_else_used_is_told_without_asking_the_ring(void **state)
+{
+    struct fixture *f = *state;
+
+    guest_driver_enter(f->guest);
+    virtio_device_used_elsewhere(f->device, 0);
+    guest_driver_leave(f->guest);
+    assert_int_equal(guest_take_interrupts(f->guest), 0); /* not before DRIVER_OK */
+    guest_driver_start(f->guest, VERSION_1, SIZE);
+    assert_int_equal(guest_take_interrupts(f->guest), 0);
+
+    guest_queue_set_avail_flags(f->queue, VRING_AVAIL_F_NO_INTERRUPT);
+    guest_driver_enter(f->guest);
+    virtio_device_used_elsewhere(f->device, 0);
+    virtio_device_used_elsewhere(f->device, 1);
+    guest_driver_leave(f->guest);
+    assert_int_equal(guest_take_interrupts(f->guest), 1);
+    assert_int_equal(guest_acknowledge(f->guest), VIRTIO_MMIO_INT_VRING);
+    guest_driver_enter(f->guest);
+    guest_driver_leave(f->guest);
+    assert_int_equal(guest_take_interrupts(f->guest), 0);
+}
+
 /* --- doorbells --- */
 
 static void test_spurious_and_wild_doorbells_are_harmless(void **state)
@@ -578,6 +625,7 @@ int main(void)
         TEST(test_impossible_devices_are_refused),
         TEST(test_destroy_reaches_the_concrete_device),
         TEST(test_device_offers_its_features_and_the_core_ones),
+        TEST(test_features_that_are_withheld_are_not_offered),
         TEST(test_any_subset_with_version_1_is_accepted),
         TEST(test_features_that_make_no_sense_to_the_device_are_refused),
         TEST(test_features_without_version_1_are_refused),
@@ -602,6 +650,7 @@ int main(void)
         TEST(test_request_goes_round),
         TEST(test_batch_over_several_queues_sends_one_interrupt),
         TEST(test_driver_that_wants_no_interrupt_gets_none),
+        TEST(test_what_somebody_else_used_is_told_without_asking_the_ring),
         TEST(test_spurious_and_wild_doorbells_are_harmless),
         TEST(test_doorbell_of_a_queue_that_is_not_ready_is_ignored),
         TEST(test_device_without_room_pops_again_by_itself),
