@@ -2,9 +2,11 @@
 /*
  * events.h - `--events`: what happens to a VM, one JSON object a line, for programs (docs/events.md).
  *
- * Lines are kept until events_attach(), then written by the loop. A reader that is slow or gone never holds the
+ * Lines are written as they come, once the loop runs by the loop. A reader that is slow or gone never holds the
  * VM up: what does not fit into 64 KiB is left out, and the next line that fits says how many were ("lost": N).
  * NULL is fine wherever a struct events is taken: nobody listens.
+ *
+ * SIGPIPE has to be ignored by the caller.
  *
  * Threads: events_say() any; all else the main thread.
  */
@@ -18,7 +20,7 @@ struct events;
 struct loop;
 
 enum event_kind {
-    EVENT_STARTED,        /* the process began; "pid", "version", "name" if it has one, "command": run or exec */
+    EVENT_STARTED, /* the process began; "pid", "version", "name" if it has one, "command": run or exec */
     EVENT_KERNEL_LOADED,  /* kernel and initrd are in guest RAM; "kernel" as it was named */
     EVENT_GUEST_BOOTED,   /* the guest drives its first virtio device */
     EVENT_GUEST_READY,    /* exec: the command runs */
@@ -34,10 +36,10 @@ struct event_member {
     int64_t number;
 };
 
-/* Open `path` (or "fd=N"; appended to). 0 or -errno with *err. */
+/* Open `path` (or "fd=N"; appended to): the process began, times count from here. 0 or -errno with *err. */
 int events_open(const char *path, struct events **ret_events, struct error *err);
 
-/* From here on the loop writes. 0 or -errno. */
+/* From its first turn on the loop writes; borrowed. Before loop_run(). 0 or -errno. */
 int events_attach(struct events *events, struct loop *loop);
 
 void events_say(struct events *events, enum event_kind kind, const struct event_member *members,
@@ -45,7 +47,8 @@ void events_say(struct events *events, enum event_kind kind, const struct event_
 
 /*
  * Write what is left, waiting at most two seconds for a reader, and release everything. The loop does not run
- * any more. NULL is fine.
+ * any more, but is not destroyed yet; when the reader is slow it is run once more, to see a write off, so that
+ * whatever has an operation or a task there must still exist. NULL is fine.
  */
 void events_close(struct events *events);
 
