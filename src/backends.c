@@ -5,6 +5,7 @@
 #include "backends.h"
 
 #include "ringlet/block_file.h"
+#include "ringlet/block_overlay.h"
 #include "ringlet/entropy_file.h"
 #include "ringlet/log.h"
 #include "ringlet/net_passt.h"
@@ -28,6 +29,8 @@ static int open_disk(const struct backend_provider *provider, const struct disk_
         .cache = options->unsafe ? BLOCK_CACHE_UNSAFE : BLOCK_CACHE_WRITEBACK,
     };
 
+    if (options->ephemeral)
+        return block_overlay_open(loop_of(provider), &file, ret_backend, err);
     return block_file_open(loop_of(provider), &file, ret_backend, err);
 }
 

@@ -9,11 +9,14 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "options.h"
 #include "ringlet/error.h"
+#include "ringlet/open_path.h"
+#include "ringlet/util.h"
 
 /* The same file, or two nodes of the same device. */
 static bool is_same(const char *path, const char *other)
@@ -22,47 +25,77 @@ static bool is_same(const char *path, const char *other)
 
     if (strcmp(path, other) == 0)
         return true;
-    if (stat(path, &status) < 0 || stat(other, &other_status) < 0)
+    if (stat_path(path, &status) < 0 || stat_path(other, &other_status) < 0)
         return false;
     if (S_ISBLK(status.st_mode) && S_ISBLK(other_status.st_mode))
         return status.st_rdev == other_status.st_rdev;
     return status.st_dev == other_status.st_dev && status.st_ino == other_status.st_ino;
 }
 
-static bool is_disk(const struct device_request *request)
+static bool is_a(const struct device_request *request, const char *type)
 {
-    return strcmp(request->type->name, "disk") == 0;
+    return strcmp(request->type->name, type) == 0;
 }
 
-static bool is_read_only(const struct device_request *request)
+static bool has_key(const struct device_request *request, const char *name)
 {
     for (unsigned i = 0; i < request->type->key_count; i++) {
-        if (strcmp(request->type->keys[i].name, "ro") == 0)
+        if (strcmp(request->type->keys[i].name, name) == 0)
             return request->argument.keys[i].given;
     }
     return false;
 }
 
-static int refuse_overwriting(const char *path, const char *what, struct error *err)
+/* What is written to an ephemeral disk goes elsewhere. */
+static bool is_read_only(const struct device_request *request)
 {
-    return error_set(err, -EINVAL, "the console's file %s is the %s as well, and would overwrite it", path,
+    return has_key(request, "ro") || has_key(request, "ephemeral");
+}
+
+/* --- files that are written --- */
+
+static int refuse_overwriting(const char *whose, const char *path, const char *what, struct error *err)
+{
+    return error_set(err, -EINVAL, "the %s file %s is the %s as well, and would overwrite it", whose, path,
                      what);
 }
 
-static int check_console(const struct run_options *options, const char *path, struct error *err)
+static int check_written(const struct run_options *options, const char *whose, const char *path,
+                         struct error *err)
 {
     if (options->kernel && is_same(path, options->kernel))
-        return refuse_overwriting(path, "kernel", err);
+        return refuse_overwriting(whose, path, "kernel", err);
     if (options->initrd && is_same(path, options->initrd))
-        return refuse_overwriting(path, "initrd", err);
+        return refuse_overwriting(whose, path, "initrd", err);
     for (unsigned i = 0; i < options->device_count; i++) {
         const struct device_request *request = &options->devices[i];
 
-        if (is_disk(request) && is_same(path, request->argument.value))
-            return refuse_overwriting(path, request->name, err);
+        if (is_a(request, "disk") && is_same(path, request->argument.value))
+            return refuse_overwriting(whose, path, request->name, err);
     }
     return 0;
 }
+
+static int check_all_written(const struct run_options *options, struct error *err)
+{
+    const struct {
+        const char *whose;
+        const char *path;
+    } written[] = {
+        { "console's", options->console == CONSOLE_FILE ? options->console_path : NULL },
+        { "events'", options->events },
+        { "pid", options->pidfile },
+    };
+    int result = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(written) && result == 0; i++) {
+        if (written[i].path)
+            result = check_written(options, written[i].whose, written[i].path, err);
+    }
+    return result;
+}
+
+/* --- disks --- */
 
 /* Disk `index` against those before it. */
 static int check_disk(const struct run_options *options, unsigned index, struct error *err)
@@ -72,24 +105,74 @@ static int check_disk(const struct run_options *options, unsigned index, struct 
     for (unsigned i = 0; i < index; i++) {
         const struct device_request *other = &options->devices[i];
 
-        if (!is_disk(other) || !is_same(request->argument.value, other->argument.value) ||
+        if (!is_a(other, "disk") || !is_same(request->argument.value, other->argument.value) ||
             (is_read_only(request) && is_read_only(other)))
             continue;
-        return error_set(err, -EINVAL, "the disk %s is given twice; only with ro both times can it be shared",
+        return error_set(err, -EINVAL,
+                         "the disk %s is given twice; only with ro or ephemeral both times can it be shared",
                          request->argument.value);
+    }
+    return 0;
+}
+
+/* --- taps --- */
+
+/* The descriptors of --net fd=N:N, or NULL. They are numbers: the device's check has seen to that. */
+static const char *descriptors_of(const struct device_request *request)
+{
+    const struct device_argument *argument = &request->argument;
+
+    if (!is_a(request, "net") || argument->choice >= request->type->value_count ||
+        strcmp(request->type->values[argument->choice].name, "fd") != 0)
+        return NULL;
+    return argument->value;
+}
+
+/* How often `number` is in a list like "5:6:7". */
+static unsigned count_in(const char *list, unsigned long number)
+{
+    unsigned count = 0;
+
+    for (const char *part = list; part; part = strchr(part, ':')) {
+        part += *part == ':';
+        count += strtoul(part, NULL, 10) == number;
+    }
+    return count;
+}
+
+/* A tap's descriptor is one queue of it: frames that two read would go to either. */
+static int check_net(const struct run_options *options, unsigned index, struct error *err)
+{
+    const char *own = descriptors_of(&options->devices[index]);
+
+    for (const char *part = own; part; part = strchr(part, ':')) {
+        unsigned long number;
+        unsigned count;
+
+        part += *part == ':';
+        number = strtoul(part, NULL, 10);
+        count = count_in(own, number);
+        for (unsigned i = 0; i < index; i++) {
+            const char *others = descriptors_of(&options->devices[i]);
+
+            count += others ? count_in(others, number) : 0;
+        }
+        if (count > 1)
+            return error_set(err, -EINVAL,
+                             "--net: descriptor %lu is given twice; each queue needs one of its own", number);
     }
     return 0;
 }
 
 int named_files_check(const struct run_options *options, struct error *err)
 {
-    int result = 0;
+    int result = check_all_written(options, err);
 
-    if (options->console == CONSOLE_FILE)
-        result = check_console(options, options->console_path, err);
     for (unsigned i = 0; i < options->device_count && result == 0; i++) {
-        if (is_disk(&options->devices[i]))
+        if (is_a(&options->devices[i], "disk"))
             result = check_disk(options, i, err);
+        else
+            result = check_net(options, i, err);
     }
     return result;
 }

@@ -29,7 +29,16 @@
 #define DISK_DEFAULT_QUEUE_SIZE 256
 #define DISK_SERIAL_LENGTH      20 /* virtio 1.2, 5.2.6: GET_ID */
 
-enum disk_key { DISK_RO, DISK_DIRECT, DISK_SERIAL, DISK_CACHE, DISK_QUEUES, DISK_QUEUE_SIZE, DISK_KEY_COUNT };
+enum disk_key {
+    DISK_RO,
+    DISK_EPHEMERAL,
+    DISK_DIRECT,
+    DISK_SERIAL,
+    DISK_CACHE,
+    DISK_QUEUES,
+    DISK_QUEUE_SIZE,
+    DISK_KEY_COUNT
+};
 
 enum disk_cache { DISK_CACHE_WRITEBACK, DISK_CACHE_WRITETHROUGH, DISK_CACHE_UNSAFE, DISK_CACHE_COUNT };
 
@@ -38,6 +47,10 @@ static_assert(ARRAY_SIZE(disk_cache_names) == DISK_CACHE_COUNT + 1, "a name for 
 
 static const struct device_key disk_keys[] = {
     [DISK_RO] = { .name = "ro", .kind = DEVICE_KEY_FLAG, .help = "read-only" },
+    [DISK_EPHEMERAL] = { .name = "ephemeral",
+                         .kind = DEVICE_KEY_FLAG,
+                         .help = "what is written goes to a temporary file and vanishes with the VM; many VMs "
+                                 "may share FILE" },
     [DISK_DIRECT] = { .name = "direct",
                       .kind = DEVICE_KEY_FLAG,
                       .help = "past the host's page cache (O_DIRECT)" },
@@ -68,6 +81,15 @@ static const struct device_key disk_keys[] = {
 static_assert(ARRAY_SIZE(disk_keys) == DISK_KEY_COUNT && DISK_KEY_COUNT <= DEVICE_KEY_MAX,
               "a row for each key");
 
+static int disk_check(const struct device_argument *argument, struct error *err)
+{
+    if (argument->keys[DISK_RO].given && argument->keys[DISK_EPHEMERAL].given)
+        return error_set(err, -EINVAL,
+                         "--disk: 'ro' and 'ephemeral' exclude each other: the one is never written, the other "
+                         "forgets what was; leave one out");
+    return 0;
+}
+
 static int disk_create(const struct device_argument *argument, const struct device_environment *environment,
                        struct virtio_device **ret_device, struct error *err)
 {
@@ -78,6 +100,7 @@ static int disk_create(const struct device_argument *argument, const struct devi
         .read_only = argument->keys[DISK_RO].given,
         .direct = argument->keys[DISK_DIRECT].given,
         .unsafe = cache == DISK_CACHE_UNSAFE,
+        .ephemeral = argument->keys[DISK_EPHEMERAL].given,
     };
     struct virtio_blk_config config = {
         .name = environment->name,
@@ -317,6 +340,7 @@ static const struct device_type types[] = {
         .keys = disk_keys,
         .key_count = ARRAY_SIZE(disk_keys),
         .repeatable = true,
+        .check = disk_check,
         .create = disk_create,
     },
     {
