@@ -4,6 +4,7 @@
  */
 #include "device_option.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -208,18 +209,23 @@ int device_option_add(struct run_options *options, const struct device_type *typ
     return insert_device(options, options->device_count, type->name, &request, text, err);
 }
 
-int device_option_add_image(struct run_options *options, const char *text, struct error *err)
+const struct device_type *device_option_image_type(void)
 {
-    struct device_request request = { .name = "image0" };
     unsigned count;
     const struct device_type *types = device_types(&count);
 
     for (unsigned i = 0; i < count; i++) {
         if (strcmp(types[i].name, "disk") == 0)
-            request.type = &types[i];
+            return &types[i];
     }
-    if (!request.type)
-        return error_set(err, -EINVAL, "this program has no disks");
+    assert(!"there are no disks");
+    return NULL;
+}
+
+int device_option_add_image(struct run_options *options, const char *text, struct error *err)
+{
+    struct device_request request = { .type = device_option_image_type(), .name = "image0" };
+
     options->exec.image = true;
     return insert_device(options, 0, "image", &request, text, err);
 }

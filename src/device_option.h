@@ -14,6 +14,9 @@ struct run_options;
 int device_option_add(struct run_options *options, const struct device_type *type, const char *text,
                       struct error *err);
 
+/* What --image is: a disk. Its keys are those of --image. */
+const struct device_type *device_option_image_type(void);
+
 /* Add --image's disk, before all others; sets exec.image. To be called once. Errors as above. */
 int device_option_add_image(struct run_options *options, const char *text, struct error *err);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "boot.h"
+#include "completion.h"
 #include "config_file.h"
 #include "doctor.h"
 #include "exit_status.h"
@@ -43,7 +44,7 @@ static int run_machine(enum command command, int argc, char **argv)
     if (result == 0) {
         log_set_level(options.verbosity);
         if (options.help)
-            help_print_options(command, stdout);
+            help_print_command(command, stdout);
         else if (options.print_config)
             result = config_file_print(&options, stdout, &err);
         else if (options.dump_dtb || options.dump_acpi)
@@ -102,13 +103,23 @@ static int command_man(int argc, char **argv)
     return 0;
 }
 
+/* Likewise, for bash. */
+static int command_completion(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    completion_print_bash(stdout);
+    return 0;
+}
+
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    { "run", command_run },         { "exec", command_exec },         { "doctor", command_doctor },
-    { "help", command_help },       { "--help", command_help },       { "-h", command_help },
-    { "version", command_version }, { "--version", command_version }, { "--man-page", command_man },
+    { "run", command_run },         { "exec", command_exec },
+    { "doctor", command_doctor },   { "help", command_help },
+    { "--help", command_help },     { "-h", command_help },
+    { "version", command_version }, { "--version", command_version },
+    { "--man-page", command_man },  { "--bash-completion", command_completion },
 };
 
 /* What a command printed is its work, so to lose it is to fail. A guest's console does not come this way. */
@@ -141,7 +152,9 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], commands[i].name) == 0)
             return written(commands[i].run(argc - 1, argv + 1));
     }
-    error_set(&err, -1, "unknown command '%s'; it is `ringlet run --kernel FILE`, or see `ringlet --help`",
-              argv[1]);
+    error_set(
+        &err, -1,
+        "unknown command '%s'; it is `ringlet run --kernel FILE` or `ringlet exec -- COMMAND`, see `ringlet --help`",
+        argv[1]);
     return fail(&err);
 }

@@ -102,7 +102,13 @@ struct option_row {
     int (*parse)(struct run_options *options, const char *argument, struct error *err); /* 0 or -EINVAL */
     bool repeatable; /* may be given again */
     bool line_only;  /* about the command line itself: not for a --config file */
+    const char
+        *complete; /* optional, for a shell: words that the argument may begin with, or one of these: */
 };
+
+#define COMPLETE_FILES       "<files>"
+#define COMPLETE_DIRECTORIES "<directories>"
+#define COMPLETE_VARIABLES   "<variables>"
 
 /*
  * The fixed options; *ret_count gets their number. Where a name means a little else to each command it has a row
