@@ -2,9 +2,10 @@
 /*
  * default_guest.h - the kernel and the small root file system that `ringlet exec` uses when it is given none.
  *
- * They lie in a directory that `guest-images/default` makes: RINGLET_GUEST if set, else
- * ${XDG_CACHE_HOME:-~/.cache}/ringlet/default-guest. Where it is missing the script is run, once: found below the
- * installed data directory, or in the source tree that this program was built in.
+ * They lie in a directory: RINGLET_GUEST if set, which is then the person's own, else "default-guest" in the
+ * cache of `guest-images/`, ${RINGLET_CACHE:-${XDG_CACHE_HOME:-~/.cache}/ringlet}. Where that is missing
+ * `guest-images/default` makes it, once: found below the installed data directory, or in the source tree that this
+ * program was built in.
  */
 #ifndef RINGLET_DEFAULT_GUEST_H
 #define RINGLET_DEFAULT_GUEST_H
@@ -16,8 +17,18 @@ struct default_guest {
     char *initrd; /* owned: an initrd with busybox and, where the kernel needs them, its modules */
 };
 
-/* Find it, or have it made: that may take minutes and says so on stderr. 0 or -errno with *err. */
+/*
+ * Find it, or have it made: that may take minutes and says so on stderr, where the script's own words go as well.
+ * SIGINT, SIGTERM, SIGHUP and SIGQUIT end the script with all that it started, and are then raised once more, to
+ * do to this process what they would have done. 0; -EINTR, where they did not end it; or -errno; with *err.
+ * Blocks; to be called before there are threads.
+ */
 int default_guest_find(struct default_guest *ret_guest, struct error *err);
+
+/* The same with the script named; for tests. */
+int default_guest_find_or_make(const char *script, struct default_guest *ret_guest, struct error *err);
+
+/* NULL pointers in it are fine. */
 void default_guest_finish(struct default_guest *guest);
 
 #endif
