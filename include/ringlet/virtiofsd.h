@@ -10,8 +10,12 @@
  * a user namespace that maps root to the caller, and nobody else: what the guest's root creates is the caller's,
  * and other owners cannot be given.
  *
- * `read_only` is enforced outside of virtiofsd, which then sees the directory by a read-only bind mount in a
- * mount namespace of its own; mounts below it likewise.
+ * Its sandbox is made before it runs: PID and mount namespaces in which all is read-only but the directory (and
+ * with `read_only` that too, mounts below it included), and no device file opens; all of its processes end with
+ * the first of them, which ends with us. Inside it virtiofsd makes its own. Where a system refuses namespaces
+ * (a container) root goes without, unless read-only is asked for, and for others there is no sharing.
+ *
+ * Mounts below the directory are part of it, as of now.
  */
 #ifndef RINGLET_VIRTIOFSD_H
 #define RINGLET_VIRTIOFSD_H
@@ -26,14 +30,16 @@ struct virtiofsd_options {
     const char *directory; /* a path, or "fd=N" (see ringlet/open_path.h) */
     bool read_only;
     const char *program; /* NULL: as above; a test's stand-in */
-    /* it has gone: loop thread, no lock; `sentence` for the person. May be NULL */
-    void (*ended)(void *argument, const char *sentence);
+    /* it has gone, once: loop thread, no lock; `sentence` for the person. May be NULL */
+    void (*ended)(void *argument, const char *name, const char *sentence);
     void *argument;
+    const char *name; /* for ended(); outlives the backend */
 };
 
 /*
- * Start it and shake hands; blocks until it serves, ten seconds at most. 0, or -errno with a sentence in *err
- * that names the mend (not installed, no such directory, no user namespaces).
+ * Start it and shake hands; blocks until it serves, ten seconds at most. The thread that calls is to live as long
+ * as the backend: with it, virtiofsd ends. 0, or -errno with a sentence in *err that names the mend (not installed,
+ * no such directory, no user namespaces).
  */
 int virtiofsd_open(struct loop *loop, const struct virtiofsd_options *options,
                    struct vhost_backend **ret_backend, struct error *err);

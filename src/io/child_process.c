@@ -9,14 +9,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child_sandbox.h"
 #include "ringlet/cleanup.h"
 
 #define CHILD_FDS_MAX 8
@@ -65,75 +69,134 @@ static int place_descriptors(const int *fds, unsigned fd_count, int stderr_fd, i
     return close_range((unsigned)behind, ~0U, 0) < 0 ? -errno : 0;
 }
 
-static _Noreturn void become(const char *const *argv, const int *fds, unsigned fd_count, int stderr_fd,
-                             int report, pid_t parent)
+/* Has who started us ended? Nobody else has the other end of this pipe. */
+static bool is_orphan(int report)
+{
+    struct pollfd polled = { .fd = report };
+
+    return poll(&polled, 1, 0) == 1;
+}
+
+static void allow_many_files(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* Returns only when it fails. */
+static int become(const struct child_process_options *options, int *report, enum child_step *step)
 {
     int result;
 
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) {
-        result = -errno;
-    } else if (getppid() != parent) {
-        /* It ended before we asked for the signal. */
-        _exit(1);
-    } else {
-        /*
-         * A session of its own: signals that a terminal or a supervisor sends to our process group are ours to
-         * judge, and we may have been told to ignore them (nohup). A child of fork() leads no group, so that
-         * this cannot fail.
-         */
-        setsid();
-        reset_signals();
-        result = place_descriptors(fds, fd_count, stderr_fd, &report);
-        if (result == 0) {
-            execvp(argv[0], (char *const *)(void *)(uintptr_t)argv);
-            result = -errno;
-        }
+    if (options->sandbox) {
+        result = child_sandbox_enter(options->sandbox, step);
+        if (result < 0)
+            return result;
     }
-    if (write(report, &result, sizeof(result)) < 0)
+    *step = CHILD_STEP_PROCESS;
+    /* Behind the sandbox, which makes new credentials: with them this is forgotten. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        return -errno;
+    if (is_orphan(*report))
+        return -ECHILD; /* It ended before we asked for the signal. */
+    /*
+     * A session of its own: signals that a terminal or a supervisor sends to our process group are ours to
+     * judge, and we may have been told to ignore them (nohup). A child of fork() leads no group, so that
+     * this cannot fail.
+     */
+    setsid();
+    reset_signals();
+    if (options->many_files)
+        allow_many_files();
+    result = place_descriptors(options->fds, options->fd_count, options->stderr_fd, report);
+    if (result < 0)
+        return result;
+    *step = CHILD_STEP_PROGRAM;
+    execvp(options->argv[0], (char *const *)(void *)(uintptr_t)options->argv);
+    return -errno;
+}
+
+/* What a child that failed writes into the pipe. */
+struct report {
+    int result;
+    enum child_step step;
+};
+
+static _Noreturn void be_child(const struct child_process_options *options, int report)
+{
+    struct report words = { .step = CHILD_STEP_PROCESS };
+
+    words.result = become(options, &report, &words.step);
+    if (write(report, &words, sizeof(words)) < 0)
         _exit(2);
     _exit(1);
 }
 
-/* What the child wrote, or 0 when its end of the pipe closed: it is the other program now. */
-static int read_report(int fd)
+/* fork(), with namespaces. The C library has no call for it, and knows of the child as little as of vfork()'s. */
+static pid_t fork_into(const struct child_sandbox *sandbox)
 {
-    int code = 0;
+    if (!sandbox)
+        return fork();
+    return (pid_t)syscall(SYS_clone, child_sandbox_clone_flags(sandbox) | SIGCHLD, NULL, NULL, NULL, NULL);
+}
+
+/* What the child wrote, or 0 when its end of the pipe closed: it is the other program now. */
+static struct report read_report(int fd)
+{
+    struct report report = { 0 };
     ssize_t length;
 
     do
-        length = read(fd, &code, sizeof(code));
+        length = read(fd, &report, sizeof(report));
     while (length < 0 && errno == EINTR);
-    return length == sizeof(code) ? code : 0;
+    return length == sizeof(report) ? report : (struct report){ 0 };
 }
 
-int child_process_start(const char *const *argv, const int *fds, unsigned fd_count, int stderr_fd,
-                        struct child_process *ret_child)
+int child_process_start(const struct child_process_options *options, struct child_process *ret_child,
+                        enum child_step *ret_step)
 {
     CLEANUP_CLOSE int report_read = -1;
     CLEANUP_CLOSE int report_write = -1;
     struct child_process child = { .pidfd = -1 };
-    pid_t parent = getpid();
-    int ends[2], result;
+    struct report report = { .step = CHILD_STEP_PROCESS };
+    enum child_step unused;
+    int ends[2];
 
-    if (fd_count > CHILD_FDS_MAX)
+    if (!ret_step)
+        ret_step = &unused;
+    *ret_step = CHILD_STEP_PROCESS;
+    if (options->fd_count > CHILD_FDS_MAX)
         return -EINVAL;
     if (pipe2(ends, O_CLOEXEC) < 0)
         return -errno;
     report_read = ends[0];
     report_write = ends[1];
-    child.pid = fork();
-    if (child.pid < 0)
+    child.pid = fork_into(options->sandbox);
+    if (child.pid < 0) {
+        if (options->sandbox && errno != EAGAIN && errno != ENOMEM)
+            *ret_step = CHILD_STEP_NAMESPACES;
         return -errno;
-    if (child.pid == 0)
-        become(argv, fds, fd_count, stderr_fd, report_write, parent);
+    }
+    if (child.pid == 0) {
+        close(report_read);
+        be_child(options, report_write);
+    }
     close(steal_fd(&report_write));
 
     /* A child that is not reaped yet keeps its number; where SIGCHLD is ignored this may fail (-ESRCH). */
     child.pidfd = pidfd_open(child.pid, 0);
-    result = child.pidfd < 0 ? -errno : read_report(report_read);
-    if (result < 0) {
+    if (child.pidfd < 0)
+        report.result = -errno;
+    else
+        report = read_report(report_read);
+    if (report.result < 0) {
+        *ret_step = report.step;
         child_process_finish(&child);
-        return result;
+        return report.result;
     }
     *ret_child = child;
     return 0;
@@ -170,6 +233,15 @@ bool child_process_reap(struct child_process *child, int *ret_status)
 {
     *ret_status = 0;
     return reap(child, WNOHANG, ret_status);
+}
+
+bool child_process_wait(struct child_process *child, int timeout_ms, int *ret_status)
+{
+    struct pollfd polled = { .fd = child->pidfd, .events = POLLIN };
+
+    if (child->pid)
+        poll(&polled, 1, timeout_ms > 0 ? timeout_ms : 0);
+    return child_process_reap(child, ret_status);
 }
 
 void child_process_finish(struct child_process *child)

@@ -6,26 +6,21 @@
  * passt says that it failed by ending, but not that it serves. We find out with a frame that means nothing to
  * anybody: on a socket with next to no send buffer, room to write is back as soon as the frame was fetched.
  * Its addresses are all broadcast, which is what passt takes the guest's for until it hears from it.
- *
- * What passt says on standard error goes into a pipe that never blocks it. Its last line is the reason when
- * it ends.
  */
 #include "ringlet/net_passt.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "child_process.h"
+#include "child_words.h"
 #include "net_stream.h"
 #include "ringlet/backend_provider.h"
 #include "ringlet/cleanup.h"
@@ -34,9 +29,8 @@
 #include "ringlet/util.h"
 
 #define START_TIMEOUT_MS 10000
-#define FORWARD_SIZE     32   /* "255.255.255.255/65535:65535" */
-#define FIXED_ARGUMENTS  16   /* all words but the ports */
-#define LAST_WORDS_SIZE  2048 /* as much of standard error as is looked at */
+#define FORWARD_SIZE     32 /* "255.255.255.255/65535:65535" */
+#define FIXED_ARGUMENTS  16 /* all words but the ports */
 
 #define GREETING_FRAME     1500
 #define GREETING_ETHERTYPE 0x88b5 /* IEEE 802: local experimental */
@@ -88,56 +82,7 @@ static int check_port(const struct net_forward *forward, struct error *err)
 /* --- its words --- */
 
 /* passt's complaints about the lack of somewhere to complain to, and of root's own about being root */
-static bool is_noise(const char *line)
-{
-    return !*line || strncmp(line, "Failed to send", 14) == 0 || strncmp(line, "Don't run as root", 17) == 0;
-}
-
-/* It handles what the guest sends, who may have got hold of it; and a terminal obeys what it is shown. */
-static void make_harmless(char *line)
-{
-    for (; *line; line++) {
-        if (iscntrl((unsigned char)*line))
-            *line = '?';
-    }
-}
-
-/* The last line that says something, "" if there is none. Empties the pipe. */
-static void read_last_words(int fd, char *words, size_t size)
-{
-    char text[LAST_WORDS_SIZE + 1], *next = text;
-    size_t length = 0;
-    ssize_t got;
-
-    while ((got = read(fd, text + length, LAST_WORDS_SIZE - length)) > 0) {
-        length += (size_t)got;
-        if (length == LAST_WORDS_SIZE) {
-            memmove(text, text + LAST_WORDS_SIZE / 2, LAST_WORDS_SIZE / 2);
-            length = LAST_WORDS_SIZE / 2;
-        }
-    }
-    text[length] = '\0';
-    *words = '\0';
-    while (next) {
-        const char *line = strsep(&next, "\n");
-
-        if (!is_noise(line))
-            snprintf(words, size, "%s", line);
-    }
-    make_harmless(words);
-}
-
-static void describe_end(int status, const char *words, char *text, size_t size)
-{
-    if (*words)
-        snprintf(text, size, ": %s", words);
-    else if (WIFSIGNALED(status))
-        snprintf(text, size, " (signal %d)", WTERMSIG(status));
-    else if (WEXITSTATUS(status))
-        snprintf(text, size, " (status %d)", WEXITSTATUS(status));
-    else
-        *text = '\0';
-}
+static const char *const noise[] = { "Failed to send", "Don't run as root", NULL };
 
 /* --- starting it --- */
 
@@ -172,8 +117,9 @@ static int start(struct net_passt *passt, const struct net_passt_options *option
     const char *argv[FIXED_ARGUMENTS + 2 * NET_PASST_FORWARDS_MAX];
     char texts[NET_PASST_FORWARDS_MAX][FORWARD_SIZE], descriptor[8], mtu[8];
     CLEANUP_CLOSE int write_end = -1;
+    struct child_process_options child = { .argv = argv, .fds = &socket, .fd_count = 1 };
     unsigned count = 0;
-    int ends[2], result;
+    int result;
 
     snprintf(descriptor, sizeof(descriptor), "%d", CHILD_PROCESS_FIRST_FD);
     argv[count++] = options->program ? options->program : "passt";
@@ -190,12 +136,11 @@ static int start(struct net_passt *passt, const struct net_passt_options *option
     count = add_ports(argv, count, options, true, texts);
     argv[count] = NULL;
 
-    /* O_NONBLOCK at both ends: nobody reads while it runs. */
-    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
-        return error_set(err, -errno, "cannot make a pipe: %s", strerror(errno));
-    passt->words_fd = ends[0];
-    write_end = ends[1];
-    result = child_process_start(argv, &socket, 1, write_end, &passt->child);
+    result = child_words_pipe(&passt->words_fd, &write_end);
+    if (result < 0)
+        return error_set(err, result, "cannot make a pipe: %s", strerror(-result));
+    child.stderr_fd = write_end;
+    result = child_process_start(&child, &passt->child, NULL);
     if (result == -ENOENT)
         return error_set(err, result, "%s is not installed: `apt install passt`", argv[0]);
     if (result < 0)
@@ -228,7 +173,7 @@ static int wait_until_ready(struct net_passt *passt, int fd, struct error *err)
 {
     struct pollfd polled[] = { { .fd = fd, .events = POLLOUT },
                                { .fd = passt->child.pidfd, .events = POLLIN } };
-    char words[256], end[288];
+    char words[CHILD_WORDS_SIZE], end[CHILD_END_SIZE];
     int64_t deadline = now_ms() + START_TIMEOUT_MS;
     int ready, status;
 
@@ -243,11 +188,9 @@ static int wait_until_ready(struct net_passt *passt, int fd, struct error *err)
     if (!(polled[0].revents & (POLLHUP | POLLERR)) && !polled[1].revents)
         return 0;
     /* It has closed the socket, or is about to: its end follows. */
-    poll(&polled[1], 1, (int)(deadline > now_ms() ? deadline - now_ms() : 0));
-    status = 0;
-    child_process_reap(&passt->child, &status);
-    read_last_words(passt->words_fd, words, sizeof(words));
-    describe_end(status, words, end, sizeof(end));
+    child_process_wait(&passt->child, (int)(deadline - now_ms()), &status);
+    child_words_read_last(passt->words_fd, noise, words, sizeof(words));
+    child_words_describe_end(status, words, end, sizeof(end));
     return error_set(err, -ECHILD, "passt does not start%s", end);
 }
 
@@ -283,7 +226,7 @@ static struct net_passt *net_passt(struct net_stream_owner *owner)
 static void ended(struct net_stream_owner *owner, const char *reason)
 {
     struct net_passt *passt = net_passt(owner);
-    char words[256], end[288], sentence[400];
+    char words[CHILD_WORDS_SIZE], end[CHILD_END_SIZE], sentence[400];
     int status;
 
     /* Without the stream it is of no use. It may have ended, or not quite: see dropped(). */
@@ -291,8 +234,8 @@ static void ended(struct net_stream_owner *owner, const char *reason)
     child_process_reap(&passt->child, &status);
     if (!passt->ended)
         return;
-    read_last_words(passt->words_fd, words, sizeof(words));
-    describe_end(0, words, end, sizeof(end));
+    child_words_read_last(passt->words_fd, noise, words, sizeof(words));
+    child_words_describe_end(0, words, end, sizeof(end));
     snprintf(sentence, sizeof(sentence), "passt %s%s", reason, end);
     passt->ended(passt->argument, sentence);
 }
