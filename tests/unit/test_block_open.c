@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/loop.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,6 +24,7 @@
 #include <cmocka.h>
 
 #include "disk_player.h"
+#include "loop_device.h"
 #include "ringlet/error.h"
 #include "ringlet/util.h"
 
@@ -36,8 +36,8 @@ struct fixture {
     struct disk_player player;
     char directory[64];
     char path[96];
-    char device[32]; /* a loop device on `path`; empty if there is none */
-    bool mounted;    /* `directory` is a tmpfs of TINY_SIZE */
+    char device[LOOP_DEVICE_NAME_SIZE]; /* a loop device on `path`; empty if there is none */
+    bool mounted;                       /* `directory` is a tmpfs of TINY_SIZE */
 };
 
 static int set_up(void **state, enum loop_engine engine)
@@ -66,24 +66,12 @@ static int set_up_threads(void **state)
     return set_up(state, LOOP_ENGINE_THREADS);
 }
 
-static void detach_device(struct fixture *fixture)
-{
-    int fd = open(fixture->device, O_RDWR | O_CLOEXEC);
-
-    if (fd >= 0) {
-        ioctl(fd, LOOP_CLR_FD, 0);
-        close(fd);
-    }
-    fixture->device[0] = '\0';
-}
-
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
 
     disk_player_finish(&fixture->player);
-    if (fixture->device[0])
-        detach_device(fixture);
+    loop_device_detach(fixture->device);
     unlink(fixture->path);
     if (fixture->mounted)
         umount2(fixture->directory, MNT_DETACH);
@@ -319,35 +307,10 @@ static void test_file_system_without_direct_io_is_refused_with_the_mend(void **s
 /* A loop device on the image, in blocks of `block_size` bytes; the test is skipped where there is none. */
 static void attach_device(struct fixture *fixture, uint32_t block_size)
 {
-    int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-    int backing = open(fixture->path, O_RDWR | O_CLOEXEC);
-    struct loop_config config = { .fd = (uint32_t)backing, .block_size = block_size };
-    int device = -1, number;
-
-    assert_true(backing >= 0);
-    /* Others look for free ones, too. */
-    for (unsigned attempts = 0; control >= 0 && device < 0 && attempts < 100; attempts++) {
-        number = ioctl(control, LOOP_CTL_GET_FREE);
-        if (number < 0)
-            break;
-        snprintf(fixture->device, sizeof(fixture->device), "/dev/loop%d", number);
-        device = open(fixture->device, O_RDWR | O_CLOEXEC);
-        if (device >= 0 && ioctl(device, LOOP_CONFIGURE, &config) < 0) {
-            close(device);
-            device = -1;
-            if (errno != EBUSY)
-                break;
-        }
-    }
-    close(backing);
-    if (control >= 0)
-        close(control);
-    if (device < 0) {
-        fixture->device[0] = '\0';
+    if (!loop_device_attach(fixture->path, block_size, fixture->device)) {
         print_message("we may not make a loop device\n");
         skip();
     }
-    close(device);
 }
 
 static void assert_image(const struct fixture *fixture, uint64_t offset, uint64_t length, unsigned char byte)
