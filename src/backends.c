@@ -4,13 +4,17 @@
  */
 #include "backends.h"
 
+#include <errno.h>
+
 #include "ringlet/block_file.h"
 #include "ringlet/block_overlay.h"
 #include "ringlet/entropy_file.h"
 #include "ringlet/log.h"
 #include "ringlet/net_passt.h"
 #include "ringlet/net_tap.h"
+#include "ringlet/stop.h"
 #include "ringlet/util.h"
+#include "ringlet/virtiofsd.h"
 
 static struct loop *loop_of(const struct backend_provider *provider)
 {
@@ -67,11 +71,36 @@ static int open_net(const struct backend_provider *provider, const struct net_op
     return net_tap_open(loop_of(provider), &tap, ret_backend, err);
 }
 
-static const struct backend_provider_ops provider_ops = { .open_disk = open_disk,
-                                                          .open_entropy = open_entropy,
-                                                          .open_net = open_net };
-
-struct loop_backends loop_backends_make(struct loop *loop)
+/* What waits for an answer in the guest waits for ever, and what it has written may be lost: no going on. */
+static void virtiofsd_ended(void *argument, const char *name, const char *sentence)
 {
-    return (struct loop_backends){ .provider.ops = &provider_ops, .loop = loop };
+    log_error("%s: %s", name, sentence);
+    stop_request(argument, STOP_HOST_FAILURE, -EIO);
+}
+
+static int open_share(const struct backend_provider *provider, const struct share_options *options,
+                      struct vhost_backend **ret_backend, struct error *err)
+{
+    const struct loop_backends *backends = container_of(provider, struct loop_backends, provider);
+    struct virtiofsd_options virtiofsd = {
+        .directory = options->directory,
+        .read_only = options->read_only,
+        .ended = virtiofsd_ended,
+        .argument = backends->stop,
+        .name = options->name,
+    };
+
+    return virtiofsd_open(backends->loop, &virtiofsd, ret_backend, err);
+}
+
+static const struct backend_provider_ops provider_ops = {
+    .open_disk = open_disk,
+    .open_entropy = open_entropy,
+    .open_net = open_net,
+    .open_share = open_share,
+};
+
+struct loop_backends loop_backends_make(struct loop *loop, struct stop_sink *stop)
+{
+    return (struct loop_backends){ .provider.ops = &provider_ops, .loop = loop, .stop = stop };
 }

@@ -8,13 +8,18 @@
 #include "ringlet/backend_provider.h"
 
 struct loop;
+struct stop_sink;
 
 struct loop_backends {
     struct backend_provider provider;
     struct loop *loop;
+    struct stop_sink *stop;
 };
 
-/* A provider whose backends work on `loop`, which is borrowed. */
-struct loop_backends loop_backends_make(struct loop *loop);
+/*
+ * A provider whose backends work on `loop`; `stop` is told when the host takes something away without which the
+ * VM cannot go on. Both are borrowed and outlive the backends.
+ */
+struct loop_backends loop_backends_make(struct loop *loop, struct stop_sink *stop);
 
 #endif

@@ -24,6 +24,7 @@
 #include "ringlet/cleanup.h"
 #include "ringlet/error.h"
 #include "ringlet/guest_memory.h"
+#include "ringlet/guest_protocol.h"
 #include "ringlet/log.h"
 #include "ringlet/open_path.h"
 #include "ringlet/util.h"
@@ -120,28 +121,40 @@ static int load_kernel(const char *path, const struct guest_memory *memory, stru
     return result;
 }
 
-/* Straight from the file into guest RAM. `reserved_top`: bytes at the end of low RAM to leave free. */
-static int load_initrd(const char *path, const struct guest_memory *memory, const struct x86_kernel *kernel,
-                       uint64_t reserved_top, struct x86_boot *boot, struct error *err)
+/*
+ * Our initrd, if there is one, and straight behind it the user's, from its file into guest RAM. `reserved_top`: bytes
+ * at the end of low RAM to leave free. The kernel skips the zeroes between two archives, and wants each to begin at a
+ * multiple of four (Documentation/driver-api/early-userspace/buffer-format.rst).
+ */
+static int load_initrd(const struct boot_images *images, const struct guest_memory *memory,
+                       const struct x86_kernel *kernel, uint64_t reserved_top, struct x86_boot *boot,
+                       struct error *err)
 {
-    uint64_t size = 0, address;
-    CLEANUP_CLOSE int fd = open_regular(path, "initrd", &size, err);
-    void *to;
+    uint64_t size = 0, prefix = align_up(images->prefix_size, 4), address;
+    CLEANUP_CLOSE int fd = -1;
+    uint8_t *to;
     int result;
 
-    if (fd < 0)
-        return fd;
-    result = x86_place_initrd(memory, kernel, size, reserved_top, &address, err);
+    if (images->initrd) {
+        fd = open_regular(images->initrd, "initrd", &size, err);
+        if (fd < 0)
+            return fd;
+    }
+    result = x86_place_initrd(memory, kernel, prefix + size, reserved_top, &address, err);
     if (result < 0)
         return result;
-    to = guest_memory_range(memory, address, size);
+    to = guest_memory_range(memory, address, prefix + size);
     if (!to)
-        return error_set(err, -EFAULT, "the initrd %s does not fit one piece of guest memory", path);
-    result = read_fully(fd, to, size, path, "initrd", err);
-    if (result < 0)
-        return result;
+        return error_set(err, -EFAULT, "the initrd does not fit one piece of guest memory");
+    if (prefix)
+        memcpy(to, images->prefix, images->prefix_size);
+    if (size) {
+        result = read_fully(fd, to + prefix, size, images->initrd, "initrd", err);
+        if (result < 0)
+            return result;
+    }
     boot->initrd_address = address;
-    boot->initrd_size = size;
+    boot->initrd_size = prefix + size;
     return 0;
 }
 
@@ -159,10 +172,10 @@ static bool has_word(const char *words, const char *word)
     return false;
 }
 
-static bool has_disk(const struct run_options *options)
+static bool has_device(const struct run_options *options, const char *type)
 {
     for (unsigned i = 0; i < options->device_count; i++) {
-        if (strcmp(options->devices[i].type->name, "disk") == 0)
+        if (strcmp(options->devices[i].type->name, type) == 0)
             return true;
     }
     return false;
@@ -189,12 +202,21 @@ static bool kernel_contains(const struct guest_memory *memory, const struct x86_
     return bytes && memmem(bytes, size, string, strlen(string) + 1);
 }
 
+/* Where the kernel finds its first program, unless the user's words say otherwise. */
+static const char *root_words(const struct run_options *options)
+{
+    if (options->command == COMMAND_EXEC)
+        return options->verbosity >= LOG_LEVEL_INFO ? " rdinit=" GUEST_INIT_PATH
+                                                    : " quiet rdinit=" GUEST_INIT_PATH;
+    if (has_device(options, "root"))
+        return " rootfstype=virtiofs root=root0 ro";
+    return has_device(options, "disk") && !options->initrd ? " root=/dev/vda" : "";
+}
+
 static int compose_command_line(const struct run_options *options, const char *device_words, char **ret_line,
                                 struct error *err)
 {
-    bool root_on_disk = has_disk(options) && !options->initrd;
-
-    if (asprintf(ret_line, "%s%s%s%s%s", DEFAULT_WORDS, root_on_disk ? " root=/dev/vda" : "", device_words,
+    if (asprintf(ret_line, "%s%s%s%s%s", DEFAULT_WORDS, root_words(options), device_words,
                  *options->append ? " " : "", options->append) < 0) {
         *ret_line = NULL;
         return error_set(err, -ENOMEM, "out of memory");
@@ -240,8 +262,9 @@ static int write_acpi(const struct machine_info *machine, const struct guest_mem
     return result < 0 ? error_set(err, result, "cannot write the ACPI tables: %s", strerror(-result)) : 0;
 }
 
-int boot_load(const struct run_options *options, const struct machine_plan *plan,
-              const struct guest_memory *memory, struct x86_boot_state *state, struct error *err)
+int boot_load(const struct run_options *options, const struct boot_images *images,
+              const struct machine_plan *plan, const struct guest_memory *memory,
+              struct x86_boot_state *state, struct error *err)
 {
     struct machine_info machine = describe(options, plan, memory);
     bool without_acpi = has_word(options->append, "acpi=off");
@@ -252,11 +275,11 @@ int boot_load(const struct run_options *options, const struct machine_plan *plan
     struct x86_kernel kernel;
     int result;
 
-    result = load_kernel(options->kernel, memory, &kernel, err);
+    result = load_kernel(images->kernel, memory, &kernel, err);
     if (result < 0)
         return result;
     boot.kernel = &kernel;
-    log_info("kernel %s: %s, compression %s, entry 0x%llx", options->kernel,
+    log_info("kernel %s: %s, compression %s, entry 0x%llx", images->kernel,
              kernel.protocol == BOOT_PROTOCOL_PVH ? "PVH" : "64-bit boot protocol", kernel.compression,
              (unsigned long long)kernel.entry);
 
@@ -279,8 +302,8 @@ int boot_load(const struct run_options *options, const struct machine_plan *plan
                 "CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES (a module may still bring the latter)");
         log_info("devices are described by %s", tree ? "a device tree" : "virtio_mmio.device= words");
     }
-    if (options->initrd) {
-        result = load_initrd(options->initrd, memory, &kernel, reserved_top, &boot, err);
+    if (images->initrd || images->prefix_size) {
+        result = load_initrd(images, memory, &kernel, reserved_top, &boot, err);
         if (result < 0)
             return result;
     }

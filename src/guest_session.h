@@ -24,8 +24,13 @@ struct loop;
 struct stop_sink;
 struct virtio_console_listener;
 
-enum guest_stream { GUEST_STREAM_CONTROL, GUEST_STREAM_STDIN, GUEST_STREAM_STDOUT, GUEST_STREAM_STDERR,
-                    GUEST_STREAM_COUNT };
+enum guest_stream {
+    GUEST_STREAM_CONTROL,
+    GUEST_STREAM_STDIN,
+    GUEST_STREAM_STDOUT,
+    GUEST_STREAM_STDERR,
+    GUEST_STREAM_COUNT
+};
 
 struct guest_session_options {
     const char *settings; /* RUN's bytes; borrowed until destroyed */

@@ -18,12 +18,13 @@ static_assert(ARRAY_SIZE(virtio_gsis) == MACHINE_MAX_VIRTIO, "a line for each vi
 
 int machine_plan_make(const struct run_options *options, struct machine_plan *ret_plan, struct error *err)
 {
-    struct machine_plan plan = { 0 };
+    unsigned own = options->command == COMMAND_EXEC; /* the channel to the guest's init */
+    struct machine_plan plan = { .virtio_count = options->device_count + own };
 
-    if (options->device_count > MACHINE_MAX_VIRTIO)
-        return error_set(err, -ENOSPC, "%u devices are too many: a VM has interrupt lines for %d",
-                         options->device_count, MACHINE_MAX_VIRTIO);
-    for (unsigned i = 0; i < options->device_count; i++) {
+    if (plan.virtio_count > MACHINE_MAX_VIRTIO)
+        return error_set(err, -ENOSPC, "%u devices are too many: a VM has interrupt lines for %u",
+                         options->device_count, MACHINE_MAX_VIRTIO - own);
+    for (unsigned i = 0; i < plan.virtio_count; i++) {
         plan.devices[i] = (struct device_info){
             .kind = DEVICE_VIRTIO_MMIO,
             .base = LAYOUT_VIRTIO_MMIO + i * LAYOUT_VIRTIO_MMIO_STRIDE,
@@ -31,7 +32,6 @@ int machine_plan_make(const struct run_options *options, struct machine_plan *re
             .gsi = virtio_gsis[i],
         };
     }
-    plan.virtio_count = options->device_count;
     plan.serial = (struct device_info){
         .kind = DEVICE_SERIAL, .base = LAYOUT_PORT_SERIAL, .size = SERIAL_PORT_COUNT, .gsi = LAYOUT_GSI_SERIAL
     };

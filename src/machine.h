@@ -16,7 +16,8 @@ struct run_options;
 #define MACHINE_MAX_DEVICES (MACHINE_MAX_VIRTIO + 1)
 
 struct machine_plan {
-    struct device_info devices[MACHINE_MAX_DEVICES]; /* virtio devices first, in the order of the options */
+    /* virtio devices first, in the order of the options; with exec the channel's own comes behind them */
+    struct device_info devices[MACHINE_MAX_DEVICES];
     unsigned device_count;
     unsigned virtio_count;
     struct device_info serial; /* also the last of devices */

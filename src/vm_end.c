@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "exit_status.h"
+#include "guest_channel.h"
+#include "guest_session.h"
 #include "mmio_slot.h"
 #include "ringlet/char_backend.h"
 #include "ringlet/console.h"
@@ -62,6 +64,8 @@ static const char *what_is_missing(const struct vm_end *end)
     }
     if (!end->console_drained)
         return "the reader of the console's output";
+    if (!end->channel_drained)
+        return "the reader of the command's output";
     return end->timeout_op.pending ? "a timer" : NULL;
 }
 
@@ -110,6 +114,13 @@ static void console_is_drained(void *argument)
     end->console_drained = true;
 }
 
+static void channel_is_drained(void *argument)
+{
+    struct vm_end *end = argument;
+
+    end->channel_drained = true;
+}
+
 /* No CPU runs: nothing new can begin. */
 static void vcpus_gone(struct loop_task *task)
 {
@@ -119,6 +130,10 @@ static void vcpus_gone(struct loop_task *task)
         mmio_slot_stop(end->slots[i]);
     cancel_if_pending(end->loop, &end->timeout_op);
     end->console->ops->finish(end->console, console_is_drained, end);
+    if (end->channel)
+        guest_session_finish(guest_channel_session(end->channel), channel_is_drained, end);
+    else
+        end->channel_drained = true;
     loop_complete(end->loop, &end->settle_op, 0);
 }
 
@@ -146,6 +161,25 @@ static void read_signal(struct vm_end *end)
               LOOP_NO_OFFSET);
 }
 
+/* The first of these goes to the command, if there is one. */
+static void take_signal(struct vm_end *end, int number)
+{
+    switch (number) {
+    case SIGCONT:
+        console_continue(end->channel ? guest_channel_input(end->channel) : end->console);
+        break;
+    case SIGWINCH:
+        if (end->channel)
+            guest_channel_window_changed(end->channel);
+        break;
+    default:
+        if (end->stopping)
+            end_process_now(end);
+        if (!end->channel || !guest_session_signal(guest_channel_session(end->channel), number))
+            stop_request(&end->sink, STOP_SIGNAL, number);
+    }
+}
+
 static void signal_arrived(struct loop_op *op, int res)
 {
     struct vm_end *end = container_of(op, struct vm_end, signal_op);
@@ -155,12 +189,7 @@ static void signal_arrived(struct loop_op *op, int res)
         return;
     if (res == sizeof(info)) {
         memcpy(&info, end->signal_info, sizeof(info));
-        if (info.ssi_signo == SIGCONT)
-            console_continue(end->console);
-        else if (end->stopping)
-            end_process_now(end);
-        else
-            stop_request(&end->sink, STOP_SIGNAL, (int)info.ssi_signo);
+        take_signal(end, (int)info.ssi_signo);
     }
     read_signal(end);
 }
@@ -197,6 +226,7 @@ int vm_end_init(struct vm_end *end, struct error *err)
             sigaddset(&set, ending_signals[i]);
     }
     sigaddset(&set, SIGCONT);
+    sigaddset(&set, SIGWINCH);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     end->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
     if (end->signal_fd < 0)

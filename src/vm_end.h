@@ -20,6 +20,7 @@
 
 struct char_backend;
 struct error;
+struct guest_channel;
 struct mmio_slot;
 struct vcpu;
 
@@ -29,6 +30,7 @@ struct vm_end {
     /* what has to end; borrowed, set before vm_end_start() */
     struct loop *loop;
     struct char_backend *console;
+    struct guest_channel *channel; /* of exec, else NULL */
     struct mmio_slot **slots;
     unsigned slot_count;
     struct vcpu **vcpus;
@@ -41,7 +43,7 @@ struct vm_end {
     int value;
 
     /* loop thread, but for the two posts and the count of running CPUs */
-    bool stopping, console_drained;
+    bool stopping, console_drained, channel_drained;
     atomic_uint vcpus_running;
     struct loop_task request_task, vcpus_gone_task;
     int signal_fd;
@@ -51,8 +53,8 @@ struct vm_end {
 
 /*
  * Block the signals that end a VM (SIGINT, SIGTERM, SIGHUP, SIGQUIT, but none that was ignored when we were
- * started) and SIGCONT, after which the terminal is made raw again, in this thread and those it will start,
- * and ignore SIGPIPE and SIGXFSZ, whose writes then fail as writes; SIGCHLD gets its default back. Before any
+ * started), SIGCONT, after which the terminal is made raw again, and SIGWINCH, in this thread and those it will
+ * start, and ignore SIGPIPE and SIGXFSZ, whose writes then fail as writes; SIGCHLD gets its default back. Before any
  * other thread exists. 0 or -errno with *err.
  */
 int vm_end_init(struct vm_end *end, struct error *err);

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * exec_settings.c - see exec_settings.h.
+ */
+#include "exec_settings.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "options.h"
+#include "ringlet/error.h"
+#include "ringlet/guest_protocol.h"
+#include "ringlet/share_argument.h"
+
+#define DEFAULT_HOSTNAME "ringlet"
+
+static __attribute__((format(printf, 2, 3))) void put(FILE *to, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vfprintf(to, format, arguments);
+    va_end(arguments);
+    fputc('\0', to);
+}
+
+static bool is_of_type(const struct device_request *request, const char *type)
+{
+    return strcmp(request->type->name, type) == 0;
+}
+
+static bool has_key(const struct device_request *request, const char *name)
+{
+    for (unsigned i = 0; i < request->type->key_count; i++) {
+        if (strcmp(request->type->keys[i].name, name) == 0)
+            return request->argument.keys[i].given;
+    }
+    return false;
+}
+
+static int put_devices(FILE *to, const struct run_options *options, struct error *err)
+{
+    bool network = false;
+
+    for (unsigned i = 0; i < options->device_count; i++) {
+        const struct device_request *request = &options->devices[i];
+        struct share_argument share;
+        int result;
+
+        if (options->exec.image && i == 0) {
+            put(to, "root=disk:/dev/vda");
+            if (has_key(request, "ro"))
+                put(to, "readonly=1");
+        } else if (is_of_type(request, "root")) {
+            put(to, "root=share:%s", request->name);
+        } else if (is_of_type(request, "share")) {
+            result = share_argument_parse(request->argument.value, &share, err);
+            if (result < 0)
+                return result;
+            if (!*share.guest_directory)
+                return error_set(err, -EINVAL,
+                                 "--share %s does not say where in the guest: --share HOSTDIR:GUESTDIR",
+                                 request->argument.value);
+            put(to, "mount=%s:%s:%s", request->name, share.read_only ? "ro" : "rw", share.guest_directory);
+        } else if (is_of_type(request, "net")) {
+            network = true;
+        }
+    }
+    if (network)
+        put(to, "network=1");
+    return 0;
+}
+
+static int put_all(FILE *to, const struct run_options *options, const struct exec_terminal *terminal,
+                   struct error *err)
+{
+    const struct exec_options *exec = &options->exec;
+
+    for (unsigned i = 0; i < exec->argument_count; i++)
+        put(to, "arg=%s", exec->arguments[i]);
+    if (exec->terminal) {
+        put(to, "tty=1");
+        if (terminal->type)
+            put(to, "env=TERM=%s", terminal->type);
+        if (terminal->rows && terminal->columns) {
+            put(to, "rows=%u", terminal->rows);
+            put(to, "cols=%u", terminal->columns);
+        }
+    }
+    for (unsigned i = 0; i < exec->environment_count; i++)
+        put(to, "env=%s", exec->environment[i]);
+    if (exec->workdir)
+        put(to, "workdir=%s", exec->workdir);
+    if (exec->user)
+        put(to, "user=%s", exec->user);
+    put(to, "hostname=%s", options->name ? options->name : DEFAULT_HOSTNAME);
+    return put_devices(to, options, err);
+}
+
+int exec_settings_make(const struct run_options *options, const struct exec_terminal *terminal,
+                       char **ret_settings, size_t *ret_size, struct error *err)
+{
+    char *settings = NULL;
+    size_t size = 0;
+    FILE *to = open_memstream(&settings, &size);
+    int result;
+
+    if (!to)
+        return error_set(err, -ENOMEM, "out of memory");
+    result = put_all(to, options, terminal, err);
+    if (fclose(to) != 0 && result == 0)
+        result = error_set(err, -ENOMEM, "out of memory");
+    if (result == 0 && size > GUEST_FRAME_TO_GUEST_MAX)
+        result = error_set(err, -E2BIG, "the command and its environment have more than %u MiB together",
+                           GUEST_FRAME_TO_GUEST_MAX >> 20);
+    if (result < 0) {
+        free(settings);
+        return result;
+    }
+    *ret_settings = settings;
+    *ret_size = size;
+    return 0;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vm_report.c - how a machine ended, in words for a person, as an exit status for the shell, and as the last event for
+ * a program.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "events.h"
+#include "exit_status.h"
+#include "guest_channel.h"
+#include "guest_session.h"
+#include "mmio_slot.h"
+#include "ringlet/console.h"
+#include "ringlet/log.h"
+#include "ringlet/util.h"
+#include "ringlet/vcpu.h"
+#include "vm_parts.h"
+
+#define LAST_LINES 20 /* of a dead guest's console */
+
+static void report_lost_output(const struct char_backend *console)
+{
+    unsigned long long lost = console_dropped(console);
+    int reason = console_write_error(console);
+
+    if (!lost)
+        return;
+    if (reason && reason != -EPIPE)
+        log_warning("%llu bytes of console output are lost: %s", lost, strerror(-reason));
+    else
+        log_warning("%llu bytes of console output found no reader", lost);
+}
+
+static void report_device(struct mmio_slot *slot)
+{
+    char text[256];
+
+    if (mmio_slot_report(slot, text, sizeof(text)))
+        log_info("%s", text);
+}
+
+/* The end of the console, line by line; the guest wrote it, and a terminal obeys what it is shown. */
+static void report_last_words(const struct char_backend *console)
+{
+    char text[8192 + 1], *line, *next = text;
+    size_t length = console_memory(console, text, sizeof(text) - 1);
+    unsigned lines = 0;
+
+    for (size_t i = 0; i < length; i++) {
+        if ((unsigned char)text[i] < ' ' && text[i] != '\n')
+            text[i] = text[i] == '\r' ? ' ' : '?';
+    }
+    while (length && text[length - 1] <= ' ')
+        length--;
+    text[length] = '\0';
+    for (size_t i = length; i-- > 0 && lines < LAST_LINES;) {
+        lines += text[i] == '\n';
+        next = text + i + (lines == LAST_LINES);
+    }
+    if (length)
+        log_error("the last lines of its console:");
+    while (length && (line = strsep(&next, "\n")))
+        log_error("  | %s", line);
+}
+
+/* The guest ended before it said how the command did. */
+static void report_dead_guest(const struct vm *vm)
+{
+    static const char *const what[STOP_REASON_COUNT] = {
+        [STOP_POWEROFF] = "switched itself off",
+        [STOP_RESET] = "reset itself, as after a panic,",
+        [STOP_TRIPLE_FAULT] = "crashed",
+    };
+
+    if (!what[vm->end.reason])
+        return;
+    log_error("the guest %s %s", what[vm->end.reason],
+              guest_session_stage(guest_channel_session(vm->channel)));
+    if (!vm->options->console_given && vm->options->verbosity < LOG_LEVEL_INFO)
+        report_last_words(vm->console);
+}
+
+/* What only exec has to say; `status` is that of the machine's end. Returns the exit status. */
+static int report_command(const struct vm *vm, int status)
+{
+    const struct guest_session *session = guest_channel_session(vm->channel);
+    int command, lost = guest_channel_output_error(vm->channel);
+    bool ended = guest_session_ended(session, &command);
+
+    /* An end that came from the host's side counts as such, however far the command was. */
+    if (ended &&
+        (vm->end.reason == STOP_COMMAND || vm->end.reason == STOP_POWEROFF || vm->end.reason == STOP_RESET))
+        status = command;
+    else if (!ended)
+        report_dead_guest(vm);
+    if (guest_session_failure(session))
+        log_error("%s", guest_session_failure(session));
+    if (lost) {
+        log_error("the command's output is incomplete: %s", strerror(-lost));
+        status = EXIT_STATUS_FAILURE;
+    }
+    return status;
+}
+
+int vm_report(const struct vm *vm)
+{
+    int status = vm->options->command == COMMAND_EXEC ? exit_status_of_exec(vm->end.reason, vm->end.value)
+                                                      : exit_status_of(vm->end.reason, vm->end.value);
+
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        if (*vcpu_last_words(vm->vcpus[i]))
+            log_error("%s", vcpu_last_words(vm->vcpus[i]));
+    }
+    report_lost_output(vm->console);
+    for (unsigned i = 0; i < vm->slot_count; i++)
+        report_device(vm->slots[i]);
+    switch (vm->end.reason) {
+    case STOP_TIMEOUT:
+        log_warning("the time given with --timeout ran out");
+        break;
+    case STOP_RESET:
+        log_info("the guest asked for a reset");
+        break;
+    case STOP_HOST_FAILURE:
+        log_error("the host failed the VM: %s", strerror(-vm->end.value));
+        break;
+    default:
+        break;
+    }
+    return vm->channel ? report_command(vm, status) : status;
+}
+
+void vm_report_exit(const struct vm *vm, bool failed, int status)
+{
+    /* Part of what docs/events.md promises. */
+    static const char *const reasons[] = {
+        [STOP_POWEROFF] = "poweroff",
+        [STOP_DEBUG_EXIT] = "debug-exit",
+        [STOP_RESET] = "reset",
+        [STOP_TRIPLE_FAULT] = "crash",
+        [STOP_INTERNAL_ERROR] = "internal-error",
+        [STOP_TIMEOUT] = "timeout",
+        [STOP_SIGNAL] = "signal",
+        [STOP_CONSOLE_QUIT] = "console-quit",
+        [STOP_COMMAND] = "command",
+        [STOP_GUEST_FAILURE] = "guest-failure",
+        [STOP_HOST_FAILURE] = "host-failure",
+    };
+    static_assert(ARRAY_SIZE(reasons) == STOP_REASON_COUNT, "a word for each reason");
+    const struct event_member members[] = {
+        { .name = "reason", .text = failed ? "failure" : reasons[vm->end.reason] },
+        { .name = "status", .number = status },
+    };
+
+    events_say(vm->events, EVENT_EXIT, members, ARRAY_SIZE(members));
+}
