@@ -323,6 +323,9 @@ static size_t say_too_much(struct fixture *f)
         events_say(f->events, EVENT_KERNEL_LOADED, &member, 1);
         text[said % 150 + 20] = 'x';
     }
+    /* The shortest of all fill what gap is left. */
+    for (unsigned i = 0; i < 100; i++, said++)
+        say_plainly(f, EVENT_STARTED);
     return said;
 }
 
