@@ -12,7 +12,8 @@
  * Threads: attach() while the VM is built; submit() on the loop thread with the client's lock held; done() is
  * called on the loop thread with that lock held.
  *
- * Implementations: src/io/block_file.c, and tests/support/memory_block.c.
+ * Implementations: src/io/block_file.c, src/io/block_overlay.c (over two others), and
+ * tests/support/memory_block.c.
  */
 #ifndef RINGLET_BLOCK_BACKEND_H
 #define RINGLET_BLOCK_BACKEND_H

@@ -49,8 +49,8 @@ static const struct device_key disk_keys[] = {
     [DISK_RO] = { .name = "ro", .kind = DEVICE_KEY_FLAG, .help = "read-only" },
     [DISK_EPHEMERAL] = { .name = "ephemeral",
                          .kind = DEVICE_KEY_FLAG,
-                         .help = "what is written goes to a temporary file and vanishes with the VM; many VMs "
-                                 "may share FILE" },
+                         .help = "what is written vanishes with the VM; FILE is only read, and many may "
+                                 "share it" },
     [DISK_DIRECT] = { .name = "direct",
                       .kind = DEVICE_KEY_FLAG,
                       .help = "past the host's page cache (O_DIRECT)" },
@@ -84,9 +84,9 @@ static_assert(ARRAY_SIZE(disk_keys) == DISK_KEY_COUNT && DISK_KEY_COUNT <= DEVIC
 static int disk_check(const struct device_argument *argument, struct error *err)
 {
     if (argument->keys[DISK_RO].given && argument->keys[DISK_EPHEMERAL].given)
-        return error_set(err, -EINVAL,
-                         "--disk: 'ro' and 'ephemeral' exclude each other: the one is never written, the other "
-                         "forgets what was; leave one out");
+        return error_set(
+            err, -EINVAL,
+            "--disk: what is 'ro' is never written, and 'ephemeral' forgets what was; leave one out");
     return 0;
 }
 

@@ -470,6 +470,8 @@ static void test_device_key_values_that_are_wrong(void **state)
     (void)state;
     refuse("--disk: 'ro' takes no value", "-d", "a,ro=1", NULL);
     refuse("--disk: 'ro' takes no value", "-d", "a,ro=", NULL);
+    refuse("--disk: what is 'ro' is never written, and 'ephemeral' forgets what was; leave one out", "-d",
+           "a,ephemeral,direct,ro", NULL);
     for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
         refuse("--disk: 'queue-size' takes a power of two from 4 to 1024", "-d", sizes[i], NULL);
     for (size_t i = 0; i < ARRAY_SIZE(queues); i++)
