@@ -120,7 +120,7 @@ static void follow(struct virtio_fs *fs)
     if (fs->phase == WORKING && (!live || ready != fs->working)) {
         fs->phase = STOPPING;
         fs->backend->ops->stop(fs->backend);
-    } else if (fs->phase == RESTING && live && ready && !fs->ended) {
+    } else if (fs->phase == RESTING && live && ready) {
         start(fs, ready);
     }
 }

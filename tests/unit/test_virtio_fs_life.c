@@ -44,6 +44,28 @@ static void test_fs_reset_waits_until_the_process_lets_go(void **state)
     assert_int_equal(guest_take_interrupts(f->guest), 0);
 }
 
+/* The batch in which the process lets go may end when the reset is complete already. */
+static void test_fs_used_in_a_batch_that_ends_after_the_reset_is_not_told(void **state)
+{
+    struct fs_guest *f = *state;
+    struct fs_vcpu vcpu;
+
+    fs_guest_start(f);
+    pthread_mutex_lock(&f->device->lock);
+    fake_vhost_used(&f->vhost, 1);
+    pthread_mutex_unlock(&f->device->lock);
+    fs_vcpu_write(&vcpu, f, VIRTIO_MMIO_STATUS, 0);
+    sem_wait(&f->vhost.stop_called);
+    pthread_mutex_lock(&f->device->lock);
+    fake_vhost_stop(&f->vhost);
+    pthread_mutex_unlock(&f->device->lock);
+    fs_vcpu_join(&vcpu);
+    guest_driver_enter(f->guest);
+    guest_driver_leave(f->guest);
+    assert_int_equal(guest_take_interrupts(f->guest), 0);
+    assert_int_equal(guest_register_read(f->guest, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+}
+
 static void test_fs_after_a_reset_every_queue_begins_anew(void **state)
 {
     struct fs_guest *f = *state;
@@ -400,6 +422,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PLUGGED(test_fs_reset_waits_until_the_process_lets_go),
+        PLUGGED(test_fs_used_in_a_batch_that_ends_after_the_reset_is_not_told),
         PLUGGED(test_fs_after_a_reset_every_queue_begins_anew),
         PLUGGED(test_fs_reset_before_driver_ok_asks_the_process_nothing),
         PLUGGED(test_fs_queue_taken_away_waits_and_the_other_goes_on_where_it_was),
