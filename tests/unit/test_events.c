@@ -101,13 +101,6 @@ static void open_pipe(struct fixture *f)
     assert_int_equal(events_open(f->fd_name, &f->events, &err), 0);
 }
 
-/* From here on the pipe has an end once the events are closed. */
-static void give_writing_end_away(struct fixture *f)
-{
-    close(f->pipe[1]);
-    f->pipe[1] = -1;
-}
-
 /* Read what is there; true if there was something. */
 static bool read_some(struct fixture *f, int fd)
 {
@@ -207,6 +200,14 @@ static void run_a_while(struct fixture *f)
     assert_int_equal(loop_run(f->loop), 0);
 }
 
+/* Events that the loop writes. */
+static void open_pipe_on_loop(struct fixture *f)
+{
+    open_pipe(f);
+    assert_int_equal(events_attach(f->events, f->loop), 0);
+    run_a_while(f);
+}
+
 static void say_plainly(struct fixture *f, enum event_kind kind)
 {
     events_say(f->events, kind, NULL, 0);
@@ -290,9 +291,7 @@ static void test_lines_come_while_the_loop_runs_and_after_it(void **state)
 {
     struct fixture *f = fixture(state);
 
-    open_pipe(f);
-    assert_int_equal(events_attach(f->events, f->loop), 0);
-    run_a_while(f);
+    open_pipe_on_loop(f);
     say_plainly(f, EVENT_GUEST_BOOTED);
     say_plainly(f, EVENT_GUEST_READY);
     run_until_read(f,
@@ -307,6 +306,8 @@ static void test_lines_come_while_the_loop_runs_and_after_it(void **state)
     assert_string_equal(text_of(f, 2, "reason"), "poweroff");
     assert_int_equal(number_of(f, 2, "status"), 0);
     assert_int_equal(loop_in_flight(f->loop), 0);
+    /* The descriptor stays the caller's, as it was. */
+    assert_int_equal(fcntl(f->pipe[1], F_GETFL) & O_NONBLOCK, 0);
 }
 
 /* Lines of differing lengths, as many as are left out and more. */
@@ -362,14 +363,27 @@ static void test_what_a_slow_reader_misses_is_counted_before_the_loop_runs(void 
     check_that_all_are_accounted_for(f, said + 2);
 }
 
-static void test_what_a_slow_reader_misses_is_counted_while_the_loop_runs(void **state)
+static void test_there_is_always_room_for_exit(void **state)
 {
     struct fixture *f = fixture(state);
     size_t said;
 
     open_pipe(f);
-    assert_int_equal(events_attach(f->events, f->loop), 0);
-    run_a_while(f);
+    said = say_too_much(f);
+    say_exit(f);
+    read_what_is_there(f);
+    assert_true(fcntl(f->pipe[1], F_SETPIPE_SZ, 1 << 18) > 0); /* for all that is left */
+    events_close(f->events);
+    read_what_is_there(f);
+    check_that_all_are_accounted_for(f, said + 1);
+}
+
+static void test_what_a_slow_reader_misses_is_counted_while_the_loop_runs(void **state)
+{
+    struct fixture *f = fixture(state);
+    size_t said;
+
+    open_pipe_on_loop(f);
     said = say_too_much(f);
     run_a_while(f);
     said += say_too_much(f);
@@ -402,7 +416,8 @@ static void test_closing_waits_for_a_reader_that_comes(void **state)
     size_t said;
 
     open_pipe(f);
-    give_writing_end_away(f);
+    close(f->pipe[1]); /* so that the pipe has an end once the events are closed */
+    f->pipe[1] = -1;
     assert_int_equal(events_attach(f->events, f->loop), 0);
     run_a_while(f);
     said = say_too_much(f);
@@ -420,9 +435,7 @@ static void test_closing_does_not_wait_for_ever(void **state)
 {
     struct fixture *f = fixture(state);
 
-    open_pipe(f);
-    assert_int_equal(events_attach(f->events, f->loop), 0);
-    run_a_while(f);
+    open_pipe_on_loop(f);
     say_too_much(f);
     run_a_while(f);
     events_close(f->events);
@@ -512,22 +525,6 @@ static void test_what_cannot_be_opened_is_named(void **state)
     assert_null(f->events);
 }
 
-static void test_the_callers_descriptor_stays_open_and_blocking(void **state)
-{
-    struct fixture *f = fixture(state);
-
-    open_pipe(f);
-    assert_int_equal(events_attach(f->events, f->loop), 0);
-    say_plainly(f, EVENT_STARTED);
-    run_a_while(f);
-    events_close(f->events);
-    assert_int_equal(fcntl(f->pipe[1], F_GETFL) & O_NONBLOCK, 0);
-    assert_int_equal(write(f->pipe[1], "{}\n", 3), 3);
-    read_what_is_there(f);
-    parse_lines(f);
-    assert_int_equal(f->line_count, 2);
-}
-
 static void test_nobody_listens(void **state)
 {
     struct fixture *f = fixture(state);
@@ -582,6 +579,7 @@ int main(void)
         TEST(test_lines_come_at_once_before_the_loop_runs),
         TEST(test_lines_come_while_the_loop_runs_and_after_it),
         TEST(test_what_a_slow_reader_misses_is_counted_before_the_loop_runs),
+        TEST(test_there_is_always_room_for_exit),
         TEST(test_what_a_slow_reader_misses_is_counted_while_the_loop_runs),
         TEST(test_closing_waits_for_a_reader_that_comes),
         TEST(test_closing_does_not_wait_for_ever),
@@ -589,7 +587,6 @@ int main(void)
         TEST(test_a_full_disk_is_no_trouble),
         TEST(test_a_file_is_appended_to_by_whole_lines),
         TEST(test_what_cannot_be_opened_is_named),
-        TEST(test_the_callers_descriptor_stays_open_and_blocking),
         TEST(test_nobody_listens),
         TEST(test_lines_of_several_threads_do_not_mix),
     };
