@@ -248,6 +248,25 @@ static void test_console_buffer_outside_ram_sets_needs_reset(void **state)
     console_guest_expect_service(&console, 0);
 }
 
+static void test_console_broken_ring_leaves_ports_as_they_are_until_the_reset(void **state)
+{
+    const struct guest_segment nowhere = { GUEST_RAM_LOW_END, 1, false };
+
+    (void)state;
+    console_guest_open(&console, 0);
+    console_guest_open(&console, 1);
+    console.chars[1].room = 2;
+    console_guest_write(&console, 1, "held");
+    guest_queue_add(console_guest_transmitq(&console, 0), &nowhere, 1);
+    console_guest_close(&console, 0);
+    assert_true(console_guest_needs_reset(&console));
+    console_host_make_room(&console, 1, 100);
+    console_guest_expect_output(&console, 1, "he");
+    console_guest_expect_heard(&console, "+0+1");
+    guest_reset(console.guest);
+    console_guest_expect_heard(&console, "-0-1");
+}
+
 static void test_console_chain_of_more_pieces_than_a_pipe_has_sets_needs_reset(void **state)
 {
     struct guest_segment segments[300];
@@ -410,6 +429,7 @@ int main(void)
         TEST(test_console_chain_with_nothing_to_send_is_given_back),
         TEST(test_console_writable_part_of_a_transmit_chain_is_not_sent),
         TEST(test_console_buffer_outside_ram_sets_needs_reset),
+        TEST(test_console_broken_ring_leaves_ports_as_they_are_until_the_reset),
         TEST(test_console_chain_of_more_pieces_than_a_pipe_has_sets_needs_reset),
         TEST(test_console_chain_that_is_held_and_offered_again_is_two),
         TEST(test_console_random_drivers_do_no_harm),

@@ -142,7 +142,7 @@ static void test_console_chain_that_is_held_survives_another_queue_being_taken_a
 {
     (void)state;
     hold_a_chain();
-    take_queue_away(console_guest_receiveq(&console, 0));
+    take_queue_away(console_guest_receiveq(&console, 1));
     console_guest_expect_output(&console, 1, "he");
     console_host_make_room(&console, 1, 100);
     console_guest_expect_output(&console, 1, "heldmore");

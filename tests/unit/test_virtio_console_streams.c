@@ -318,10 +318,10 @@ static void test_console_close_waits_for_chains_beyond_the_allowance_of_a_batch(
     pthread_mutex_lock(&console.device->lock);
     console.device->pops_left = 2;
     virtio_device_notify(console.device, 3);
-    console_guest_expect_output(&console, 1, "a");
-    console_guest_expect_heard(&console, "+1");
     console.device->client.batch_end(&console.device->client);
     pthread_mutex_unlock(&console.device->lock);
+    console_guest_expect_output(&console, 1, "a");
+    console_guest_expect_heard(&console, "+1");
     guest_driver_turn(console.guest);
     console_guest_expect_output(&console, 1, "ab");
     console_guest_expect_heard(&console, "-1");
