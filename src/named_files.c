@@ -8,6 +8,7 @@
 #include "named_files.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,47 @@ static bool has_key(const struct device_request *request, const char *name)
 static bool is_read_only(const struct device_request *request)
 {
     return has_key(request, "ro") || has_key(request, "ephemeral");
+}
+
+/* --- descriptors --- */
+
+/*
+ * A descriptor that nobody passed to us may still be open: something of our own may have that number by now. All of
+ * ours close on exec, and none that came through exec does.
+ */
+static int check_passed(const char *what, const char *path, struct error *err)
+{
+    int fd, flags;
+
+    if (!path || !path_is_fd(path, &fd))
+        return 0;
+    flags = fcntl(fd, F_GETFD);
+    if (flags >= 0 && !(flags & FD_CLOEXEC))
+        return 0;
+    return error_set(err, -EINVAL, "cannot open the %s %s: %s", what, path, open_path_reason(path, -EBADF));
+}
+
+static int check_all_passed(const struct run_options *options, struct error *err)
+{
+    const struct {
+        const char *what;
+        const char *path;
+    } named[] = {
+        { "kernel", options->kernel },
+        { "initrd", options->initrd },
+        { "console file", options->console == CONSOLE_FILE ? options->console_path : NULL },
+        { "events file", options->events },
+        { "pid file", options->pidfile },
+    };
+    int result = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(named) && result == 0; i++)
+        result = check_passed(named[i].what, named[i].path, err);
+    for (unsigned i = 0; i < options->device_count && result == 0; i++) {
+        if (is_a(&options->devices[i], "disk"))
+            result = check_passed("disk", options->devices[i].argument.value, err);
+    }
+    return result;
 }
 
 /* --- files that are written --- */
@@ -166,8 +208,10 @@ static int check_net(const struct run_options *options, unsigned index, struct e
 
 int named_files_check(const struct run_options *options, struct error *err)
 {
-    int result = check_all_written(options, err);
+    int result = check_all_passed(options, err);
 
+    if (result == 0)
+        result = check_all_written(options, err);
     for (unsigned i = 0; i < options->device_count && result == 0; i++) {
         if (is_a(&options->devices[i], "disk"))
             result = check_disk(options, i, err);

@@ -11,8 +11,9 @@ struct run_options;
 
 /*
  * Refuse a file that is two things at once: one that we write (the console's, the events', the pid file) and a
- * disk, kernel or initrd; or a disk twice, unless it is written neither time; or a tap's descriptor twice. Names
- * that lead to no file are for those to refuse who open them. 0, or -EINVAL with *err.
+ * disk, kernel or initrd; or a disk twice, unless it is written neither time; or a tap's descriptor twice; or a file
+ * by a descriptor that was not passed to us. Paths that lead to no file are for those to refuse who open them. 0, or
+ * -EINVAL with *err.
  */
 int named_files_check(const struct run_options *options, struct error *err);
 

@@ -5,7 +5,8 @@
  *
  * A descriptor named so stays the caller's to close; what is returned is a duplicate of it, so that position
  * and locks are shared with it. It is used as it was opened: nothing is truncated or created by it.
- * A file that really is called "fd=3" is "./fd=3".
+ * A file that really is called "fd=3" is "./fd=3". That N was passed to us, and is no number of ours, has been
+ * seen to before anything is opened (src/named_files.h).
  */
 #ifndef RINGLET_OPEN_PATH_H
 #define RINGLET_OPEN_PATH_H

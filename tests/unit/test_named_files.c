@@ -48,8 +48,9 @@ static int set_up(void **state)
     snprintf(fixture->path, sizeof(fixture->path), "%s/file", fixture->directory);
     snprintf(fixture->link, sizeof(fixture->link), "%s/link", fixture->directory);
     snprintf(fixture->other, sizeof(fixture->other), "%s/other", fixture->directory);
-    fixture->fd = open(fixture->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    fixture->duplicate = open(fixture->path, O_RDWR | O_CLOEXEC);
+    /* as exec leaves what was passed on */
+    fixture->fd = open(fixture->path, O_RDWR | O_CREAT, 0600);
+    fixture->duplicate = open(fixture->path, O_RDWR);
     other = open(fixture->other, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fixture->fd < 0 || fixture->duplicate < 0 || other < 0 || symlink(fixture->path, fixture->link) < 0)
         return -1;
@@ -172,13 +173,10 @@ static void test_disk_is_known_by_every_name_it_has(void **state)
             assert_refused(fixture, names[j], "given twice");
         }
     }
-    /* also one that nobody has opened yet, and a descriptor that is not open */
+    /* also one that leads to no file */
     add_disk(fixture, "/nowhere/a.img", NULL);
     add_disk(fixture, "/nowhere/a.img", NULL);
     assert_refused(fixture, "/nowhere/a.img", "given twice");
-    add_disk(fixture, "fd=2147483647", NULL);
-    add_disk(fixture, "fd=2147483647", NULL);
-    assert_refused(fixture, "fd=2147483647", "given twice");
 }
 
 static void test_disk_that_is_never_written_may_be_given_twice(void **state)
@@ -248,6 +246,35 @@ static void test_console_that_is_no_file_overwrites_nothing(void **state)
     assert_fine(fixture);
 }
 
+static void test_descriptor_that_was_not_passed_is_refused_even_if_it_is_open(void **state)
+{
+    struct fixture *fixture = *state;
+    char name[16];
+    int ours = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int none = dup(ours);
+    int numbers[] = { ours, none };
+
+    assert_true(ours >= 0 && none >= 0);
+    close(none);
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+        snprintf(name, sizeof(name), "fd=%d", numbers[i]);
+        fixture->options.kernel = name;
+        assert_refused(fixture, "the kernel fd=", "not open");
+        fixture->options.initrd = name;
+        assert_refused(fixture, "the initrd fd=", "not open");
+        set_written(fixture, 0, name);
+        assert_refused(fixture, "the console file fd=", "not open");
+        set_written(fixture, 1, name);
+        assert_refused(fixture, "the events file fd=", "not open");
+        set_written(fixture, 2, name);
+        assert_refused(fixture, "the pid file fd=", "not open");
+        add_disk(fixture, fixture->fd_name, NULL);
+        add_disk(fixture, name, "ro");
+        assert_refused(fixture, "the disk fd=", "not open");
+    }
+    close(ours);
+}
+
 static void test_tap_descriptor_is_one_queue_only(void **state)
 {
     struct fixture *fixture = *state;
@@ -279,6 +306,7 @@ int main(void)
         TEST(test_disk_that_is_never_written_may_be_given_twice),
         TEST(test_what_we_write_is_nothing_that_the_guest_has),
         TEST(test_console_that_is_no_file_overwrites_nothing),
+        TEST(test_descriptor_that_was_not_passed_is_refused_even_if_it_is_open),
         TEST(test_tap_descriptor_is_one_queue_only),
     };
 
