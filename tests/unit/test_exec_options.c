@@ -240,6 +240,20 @@ static void test_what_is_wrong_with_an_image_is_said_of_the_image(void **state)
     refuse("--image needs a FILE before the first comma", "--image", "", "x", NULL);
 }
 
+static void test_there_is_one_root_file_system(void **state)
+{
+    struct run_options options = accept("--root", "/", "--disk", "a", "x", NULL);
+
+    (void)state;
+    assert_false(options.exec.image);
+    assert_string_equal(options.devices[0].name, "root0");
+    run_options_finish(&options);
+    refuse("--image and --root are both the root file system: give one of them", "--image", "a", "--root",
+           "/", "x", NULL);
+    refuse("--image and --root are both the root file system: give one of them", "--root", "/", "--image",
+           "a", "x", NULL);
+}
+
 /* --- both commands' --- */
 
 static void test_the_names_that_a_vm_may_have(void **state)
@@ -349,6 +363,7 @@ int main(void)
         cmocka_unit_test(test_what_env_workdir_and_user_refuse),
         cmocka_unit_test(test_the_image_is_the_first_device_wherever_it_stands),
         cmocka_unit_test(test_what_is_wrong_with_an_image_is_said_of_the_image),
+        cmocka_unit_test(test_there_is_one_root_file_system),
         cmocka_unit_test(test_the_names_that_a_vm_may_have),
         cmocka_unit_test(test_where_the_pid_and_the_events_go),
         cmocka_unit_test(test_the_console_of_exec_is_anything_but_the_commands_streams),
