@@ -24,7 +24,7 @@ enum event_kind {
     EVENT_KERNEL_LOADED,  /* kernel and initrd are in guest RAM; "kernel" as it was named */
     EVENT_GUEST_BOOTED,   /* the guest drives its first virtio device */
     EVENT_GUEST_READY,    /* exec: the command runs */
-    EVENT_CONSOLE_CLOSED, /* the console's reader has gone, or its output cannot be written: "reason" */
+    EVENT_CONSOLE_CLOSED, /* the console is written to its end, or as far as can be: "reason" */
     EVENT_EXIT,           /* the last line: "reason" (a word of docs/events.md), "status" */
     EVENT_KIND_COUNT,
 };

@@ -69,7 +69,7 @@ struct guest_session {
     size_t received; /* bytes of header and payload */
 
     enum stage stage;
-    enum stage told; /* what the events have been told */
+    bool told_ready;
     int status;
     char failure[GUEST_FRAME_TO_HOST_MAX + 1];
     unsigned warnings;
@@ -367,15 +367,6 @@ static bool output_is_complete(const struct guest_session *session)
     return true;
 }
 
-static void tell_events(struct guest_session *session, enum stage stage)
-{
-    if (session->told < STAGE_SETUP && stage >= STAGE_SETUP && stage != STAGE_FAILED)
-        events_say(session->events, EVENT_GUEST_BOOTED, NULL, 0);
-    if (session->told < STAGE_RUNNING && stage == STAGE_RUNNING)
-        events_say(session->events, EVENT_GUEST_READY, NULL, 0);
-    session->told = stage;
-}
-
 static void work(struct loop_task *task)
 {
     struct guest_session *session = container_of(task, struct guest_session, task);
@@ -388,7 +379,10 @@ static void work(struct loop_task *task)
     complete = output_is_complete(session);
     unlock(session);
 
-    tell_events(session, stage);
+    if (stage >= STAGE_RUNNING && stage != STAGE_FAILED && !session->told_ready) {
+        session->told_ready = true;
+        events_say(session->events, EVENT_GUEST_READY, NULL, 0);
+    }
     if (stage == STAGE_ENDED && complete)
         finish_streams(session);
     if (stage == STAGE_FAILED && !session->end_asked) {

@@ -45,7 +45,8 @@ struct mmio_slot {
     struct virtio_device *device;
     struct virtio_mmio *transport;
     struct loop *loop;
-    bool stopping; /* loop thread */
+    bool stopping;                /* loop thread */
+    struct loop_task *first_ring; /* until then; loop thread */
     unsigned doorbell_count;
     struct doorbell doorbells[];
 };
@@ -62,8 +63,12 @@ static void doorbell_rang(struct loop_op *op, int res)
 
     if (doorbell->slot->stopping)
         return;
-    if (res > 0)
+    if (res > 0) {
         virtio_device_notify(doorbell->slot->device, doorbell->queue);
+        if (doorbell->slot->first_ring)
+            loop_post(doorbell->slot->loop, doorbell->slot->first_ring);
+        doorbell->slot->first_ring = NULL;
+    }
     listen(doorbell);
 }
 
@@ -168,8 +173,9 @@ fail:
     return result;
 }
 
-void mmio_slot_start(struct mmio_slot *slot)
+void mmio_slot_start(struct mmio_slot *slot, struct loop_task *first_ring)
 {
+    slot->first_ring = first_ring;
     for (unsigned i = 0; i < slot->doorbell_count; i++) {
         if (!slot->doorbells[i].elsewhere)
             listen(&slot->doorbells[i]);

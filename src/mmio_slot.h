@@ -14,6 +14,7 @@ struct device_info;
 struct error;
 struct hypervisor;
 struct loop;
+struct loop_task;
 struct mmio_slot;
 struct virtio_device;
 
@@ -22,8 +23,11 @@ int mmio_slot_create(struct virtio_device *device, const struct device_info *whe
                      struct hypervisor *hypervisor, struct bus *mmio, struct loop *loop,
                      struct mmio_slot **ret_slot, struct error *err);
 
-/* Begin to listen to the doorbells. Before the loop runs. */
-void mmio_slot_start(struct mmio_slot *slot);
+/*
+ * Begin to listen to the doorbells. `first_ring` (may be NULL) is posted when one rings for the first time: the guest's
+ * driver is at work. Before the loop runs.
+ */
+void mmio_slot_start(struct mmio_slot *slot, struct loop_task *first_ring);
 
 /* No vCPU runs any more: stop listening, and ask what is in flight to end. Loop thread. */
 void mmio_slot_stop(struct mmio_slot *slot);

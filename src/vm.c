@@ -8,18 +8,30 @@
 
 #include <string.h>
 
+#include "events.h"
 #include "exit_status.h"
 #include "mmio_slot.h"
 #include "ringlet/error.h"
 #include "ringlet/loop.h"
+#include "ringlet/util.h"
 #include "ringlet/vcpu.h"
 #include "vm_parts.h"
 
+static void guest_booted(struct loop_task *task)
+{
+    struct vm *vm = container_of(task, struct vm, booted_task);
+
+    if (!vm->has_booted)
+        events_say(vm->events, EVENT_GUEST_BOOTED, NULL, 0);
+    vm->has_booted = true;
+}
+
 static int vm_start(struct vm *vm, struct error *err)
 {
+    vm->booted_task.run = guest_booted;
     vm_end_start(&vm->end, vm->options->timeout);
     for (unsigned i = 0; i < vm->slot_count; i++)
-        mmio_slot_start(vm->slots[i]);
+        mmio_slot_start(vm->slots[i], &vm->booted_task);
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
         int result = vcpu_start(vm->vcpus[i]);
 

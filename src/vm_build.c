@@ -356,6 +356,8 @@ int vm_build(struct vm *vm, struct error *err)
 
 void vm_destroy(struct vm *vm)
 {
+    /* First of all: it may run the loop once more, for a reader that is slow. */
+    events_close(vm->events);
     for (unsigned i = 0; i < vm->vcpu_count; i++)
         vcpu_destroy(vm->vcpus[i]);
     for (unsigned i = 0; i < vm->slot_count; i++)
@@ -368,7 +370,6 @@ void vm_destroy(struct vm *vm)
     if (vm->hypervisor)
         vm->hypervisor->ops->destroy(vm->hypervisor);
     guest_memory_destroy(vm->memory);
-    events_close(vm->events);
     loop_destroy(vm->loop);
     vm_end_finish(&vm->end);
     pidfile_remove(vm->pidfile);

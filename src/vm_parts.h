@@ -21,6 +21,8 @@ struct vm {
     struct vm_end end;
     struct events *events;
     struct pidfile *pidfile;
+    struct loop_task booted_task; /* a device's doorbell rang */
+    bool has_booted;
     struct loop *loop;
     struct loop_backends backends;
     struct char_backend *console;

@@ -132,6 +132,28 @@ int vm_report(const struct vm *vm)
     return vm->channel ? report_command(vm, status) : status;
 }
 
+/* Of exec: has the guest gone by itself before it said how the command had? */
+static bool guest_died(const struct vm *vm)
+{
+    int status;
+
+    return vm->channel && !guest_session_ended(guest_channel_session(vm->channel), &status) &&
+           exit_status_of_exec(vm->end.reason, vm->end.value) == EXIT_STATUS_GUEST_DIED;
+}
+
+static void report_console_closed(const struct vm *vm)
+{
+    int reason = console_write_error(vm->console);
+    const struct event_member member = {
+        .name = "reason",
+        .text = !reason            ? "end"
+                : reason == -EPIPE ? "reader-gone"
+                                   : "write-failed",
+    };
+
+    events_say(vm->events, EVENT_CONSOLE_CLOSED, &member, 1);
+}
+
 void vm_report_exit(const struct vm *vm, bool failed, int status)
 {
     /* Part of what docs/events.md promises. */
@@ -150,9 +172,14 @@ void vm_report_exit(const struct vm *vm, bool failed, int status)
     };
     static_assert(ARRAY_SIZE(reasons) == STOP_REASON_COUNT, "a word for each reason");
     const struct event_member members[] = {
-        { .name = "reason", .text = failed ? "failure" : reasons[vm->end.reason] },
+        { .name = "reason",
+          .text = failed           ? "failure"
+                  : guest_died(vm) ? "guest-died"
+                                   : reasons[vm->end.reason] },
         { .name = "status", .number = status },
     };
 
+    if (!failed)
+        report_console_closed(vm);
     events_say(vm->events, EVENT_EXIT, members, ARRAY_SIZE(members));
 }

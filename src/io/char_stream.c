@@ -144,7 +144,8 @@ static size_t stream_write(struct char_backend *backend, const uint8_t *bytes, s
     struct char_stream *stream = char_stream_of(backend);
     size_t taken;
 
-    if (stream->output_ended) {
+    /* After the end there is nobody to write: a guest may well try. */
+    if (stream->output_ended || stream->drain_told) {
         count_dropped(stream, count);
         return count;
     }

@@ -461,7 +461,7 @@ exec_events() {
 		import json, sys
 		events = [json.loads(line) for line in open(sys.argv[1])]
 		kinds = [event["event"] for event in events]
-		assert kinds == ["started", "kernel_loaded", "guest_booted", "guest_ready", "console_closed", "exit"], kinds
+		assert kinds == ["started", "kernel-loaded", "guest-booted", "guest-ready", "console-closed", "exit"], kinds
 		times = [event["us"] for event in events]
 		assert times == sorted(times), times
 		assert events[0]["name"] == "box" and events[0]["command"] == "exec"

@@ -2,9 +2,9 @@
 # shellcheck shell=bash
 #
 # The group of the boot suite that runs the recipes of docs/ci.md, each as it is written there, in a project of a
-# script that says where it runs and fails when it is told to. Sourced by tests/boot/inside.
+# script that says where it runs and fails when it is told to. Sourced by tests/boot/inside, after net.sh.
 
-# What stands in single quotes is for other shells; `work`, `ringlet` and so on are the sourcing script's.
+# What stands in single quotes is for other shells; `work`, `host_ns` and so on are the sourcing script's.
 # shellcheck disable=SC2016,SC2154,SC2034
 
 recipes=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -106,10 +106,22 @@ unit() {
 	sed -n "s/^$1=//p" "$work/www.service"
 }
 
+# A host that passt takes for one: with a way out, which leads nowhere.
+lonely_host() {
+	ip netns add "$host_ns" 2>/dev/null || skip "no network namespaces here"
+	in_host ip link set lo up
+	in_host ip link add wire type veth peer name far || skip "no veth here"
+	in_host ip addr add 10.88.0.2/24 dev wire
+	in_host ip link set wire up
+	in_host ip link set far up
+	in_host ip route add default via 10.88.0.1
+}
+
 recipe_systemd() {
 	local pid tries=600 status=0
 	project systemd
 	[ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null || skip "only root can put a folder at /srv"
+	lonely_host
 	recipe systemd >"$work/www.service" || fail "no recipe"
 	echo "from the host" >"$work/page"
 	# systemd looks for programs in folders of its own, which this one is then among.
@@ -119,11 +131,11 @@ recipe_systemd() {
 		[ ! -s "$work/err" ] || fail "systemd says: $(head -n 2 "$work/err" | tr '\n' ' ')"
 	fi
 	# ExecStart has no quotes or variables, so that a shell reads it as systemd does.
-	unshare -m sh -c 'mount -t tmpfs none /srv && mkdir /srv/www && cp "$1" /srv/www/page && eval "exec $2"' sh \
+	in_host unshare -m sh -c 'mount -t tmpfs none /srv && mkdir /srv/www && cp "$1" /srv/www/page && eval "exec $2"' sh \
 		"$work/page" "$(unit ExecStart)" </dev/null >"$work/out" 2>"$work/err" &
 	pid=$!
 	children+=("$pid")
-	until [ "$(busybox wget -q -T 5 -O - http://127.0.0.1:8080/page 2>/dev/null)" = "from the host" ]; do
+	until [ "$(in_host busybox wget -q -T 5 -O - http://127.0.0.1:8080/page 2>/dev/null)" = "from the host" ]; do
 		kill -0 "$pid" 2>/dev/null || fail "it ended early: $(head -n 3 "$work/err")"
 		((tries-- > 0)) || fail "the page does not come: $(head -n 3 "$work/err")"
 		sleep 0.5
@@ -160,6 +172,6 @@ group_recipes() {
 	run_case "recipe: make" recipe_make
 	run_case "recipe: GitHub Actions" recipe_github
 	run_case "recipe: GitLab CI" recipe_gitlab
-	run_case "recipe: systemd" recipe_systemd
+	net_case "recipe: systemd" recipe_systemd
 	run_case "recipe: many at once" recipe_parallel
 }

@@ -300,7 +300,7 @@ static void plug_and_start(struct machine *machine)
     if (plug_at(machine, GSI, &err) < 0)
         fail_msg("%s", err.text);
     bus_freeze(machine->mmio);
-    mmio_slot_start(machine->slot);
+    mmio_slot_start(machine->slot, NULL);
     bring_up(machine);
 
     /* The core rings every queue once when a device goes live. */
@@ -516,7 +516,7 @@ static void plug_elsewhere(struct machine *machine)
     if (plug_at(machine, GSI, &err) < 0)
         fail_msg("%s", err.text);
     bus_freeze(machine->mmio);
-    mmio_slot_start(machine->slot);
+    mmio_slot_start(machine->slot, NULL);
 }
 
 static void expect_rings(struct machine *machine, unsigned queue, uint64_t rings)
