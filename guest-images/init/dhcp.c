@@ -22,17 +22,32 @@ struct client {
     int64_t deadline;
 };
 
-/* The answer to what was sent, or `type` untouched when there is none in time. */
-static int receive(const struct client *client, int64_t until, enum dhcp_type *type, struct dhcp_lease *lease)
+/* There may be several servers, and each offers. */
+static bool is_awaited(const struct dhcp_lease *offer, enum dhcp_type type, const struct dhcp_lease *lease)
+{
+    if (!offer)
+        return type == DHCP_OFFER;
+    return type != DHCP_OFFER && (!offer->server || !lease->server || lease->server == offer->server);
+}
+
+/* The answer to what was sent, or *ret_type untouched when there is none in time. */
+static int receive(const struct client *client, const struct dhcp_lease *offer, int64_t until,
+                   enum dhcp_type *ret_type, struct dhcp_lease *ret_lease)
 {
     unsigned char frame[2048];
+    struct dhcp_lease lease;
+    enum dhcp_type type;
 
     for (;;) {
         struct pollfd answer = { .fd = client->fd, .events = POLLIN };
         ssize_t size = read(client->fd, frame, sizeof(frame));
 
-        if (size > 0 && dhcp_message_parse(frame, (size_t)size, client->mac, client->xid, type, lease))
+        if (size > 0 && dhcp_message_parse(frame, (size_t)size, client->mac, client->xid, &type, &lease) &&
+            is_awaited(offer, type, &lease)) {
+            *ret_type = type;
+            *ret_lease = lease;
             return 0;
+        }
         /* A network full of other frames is no reason to wait longer. */
         if (!deadline_left(until))
             return 0;
@@ -45,8 +60,8 @@ static int receive(const struct client *client, int64_t until, enum dhcp_type *t
 }
 
 /* Send DISCOVER, or REQUEST, and hear the answer. */
-static int ask(const struct client *client, const struct dhcp_lease *offer, int wait, enum dhcp_type *type,
-               struct dhcp_lease *lease)
+static int ask(const struct client *client, const struct dhcp_lease *offer, int wait,
+               enum dhcp_type *ret_type, struct dhcp_lease *ret_lease)
 {
     unsigned char frame[DHCP_FRAME_SIZE];
     size_t size = dhcp_message_make(frame, client->mac, client->xid, offer);
@@ -55,7 +70,7 @@ static int ask(const struct client *client, const struct dhcp_lease *offer, int 
     /* A full queue, or a card whose link is not up yet: the next attempt may do. */
     if (write(client->fd, frame, size) < 0 && errno != EAGAIN && errno != ENOBUFS && errno != ENETDOWN)
         return -errno;
-    return receive(client, deadline_in(wait < left ? wait : left), type, lease);
+    return receive(client, offer, deadline_in(wait < left ? wait : left), ret_type, ret_lease);
 }
 
 int dhcp_acquire(int fd, const unsigned char mac[DHCP_MAC_SIZE], uint32_t xid, int64_t deadline,
@@ -73,11 +88,11 @@ int dhcp_acquire(int fd, const unsigned char mac[DHCP_MAC_SIZE], uint32_t xid, i
 
         if (result < 0)
             return result;
-        if (offered && type == DHCP_ACK) {
+        if (type == DHCP_ACK) {
             *ret_lease = lease;
             return 0;
         }
-        if (!offered && type == DHCP_OFFER) {
+        if (type == DHCP_OFFER) {
             offer = lease;
             offered = true;
             requests = 0;

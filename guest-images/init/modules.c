@@ -42,7 +42,8 @@ static bool load(const struct report *report, const char *name)
         return true;
     if (errno == ENOSYS)
         return false;
-    if (errno != EEXIST)
+    /* Loaded already; or a driver of something that this machine does not have. */
+    if (errno != EEXIST && errno != ENODEV && errno != EOPNOTSUPP)
         report_warning(report, "cannot load %s: %s", path, strerror(errno));
     return true;
 }

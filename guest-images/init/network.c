@@ -4,16 +4,12 @@
  *
  * Addresses and routes by the ioctls of netdevice(7). A router outside of the card's network, as clouds and passt
  * have it, gets a route of its own first.
- *
- * The root's resolv.conf is not written but covered by a file in /run: a disk is left as it was, and one that is
- * read-only will do.
  */
 #include "network.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <net/ethernet.h>
 #include <net/if.h>
@@ -25,22 +21,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "deadline.h"
 #include "dhcp.h"
 #include "report.h"
+#include "resolv_conf.h"
 #include "ringlet/cleanup.h"
 #include "ringlet/util.h"
 
 #define CARDS_MAX    16
 #define CARD_TIMEOUT 5000 /* ms */
-#define RESOLV_CONF  "/etc/resolv.conf"
-#define OUR_CONF     "/run/resolv.conf"
 
 struct card {
     struct ifreq request; /* its name */
@@ -183,91 +176,6 @@ static int bring_up(int fd, struct card *card, short metric, struct dhcp_lease *
     return result < 0 ? result : apply(fd, card, ret_lease, metric);
 }
 
-/* --- resolv.conf --- */
-
-static void add_line(char *text, size_t size, const char *word, const char *value)
-{
-    size_t used = strlen(text);
-
-    if ((size_t)snprintf(text + used, size - used, "%s %s\n", word, value) >= size - used)
-        text[used] = '\0';
-}
-
-void network_resolv_conf(const struct dhcp_lease *leases, size_t count, char *text, size_t size)
-{
-    unsigned servers = 0;
-
-    text[0] = '\0';
-    for (size_t i = 0; i < count; i++) {
-        if (*leases[i].domain) {
-            add_line(text, size, "search", leases[i].domain);
-            break;
-        }
-    }
-    for (size_t i = 0; i < count; i++) {
-        for (unsigned j = 0; j < leases[i].name_server_count && servers < DHCP_NAME_SERVERS_MAX;
-             j++, servers++) {
-            char server[INET_ADDRSTRLEN];
-
-            inet_ntop(AF_INET, &leases[i].name_servers[j], server, sizeof(server));
-            add_line(text, size, "nameserver", server);
-        }
-    }
-}
-
-static int write_file(const char *path, const char *text)
-{
-    CLEANUP_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    size_t size = strlen(text);
-
-    if (fd < 0)
-        return -errno;
-    return write(fd, text, size) == (ssize_t)size ? 0 : -EIO;
-}
-
-/* Often it is a link to the file of a service below /run, which has no service here to make it. */
-static void make_target(void)
-{
-    char target[PATH_MAX], path[PATH_MAX + sizeof("/etc/")];
-    ssize_t length = readlink(RESOLV_CONF, target, sizeof(target) - 1);
-    int fd;
-
-    if (length > 0) {
-        target[length] = '\0';
-        snprintf(path, sizeof(path), "%s%s", *target == '/' ? "" : "/etc/", target);
-        for (char *at = path + 1; *at; at++) {
-            if (*at != '/')
-                continue;
-            *at = '\0';
-            mkdir(path, 0755);
-            *at = '/';
-        }
-    } else {
-        mkdir("/etc", 0755);
-    }
-    fd = open(RESOLV_CONF, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-    if (fd >= 0)
-        close(fd);
-}
-
-static void set_name_servers(const struct dhcp_lease *leases, size_t count, const struct report *report)
-{
-    char text[1024];
-    int result;
-
-    network_resolv_conf(leases, count, text, sizeof(text));
-    if (!*text)
-        return;
-    make_target();
-    result = write_file(OUR_CONF, text);
-    if (result == 0 && mount(OUR_CONF, RESOLV_CONF, NULL, MS_BIND, NULL) == 0)
-        return;
-    result = write_file(RESOLV_CONF, text);
-    if (result < 0)
-        report_warning(report, "the guest has no name servers: cannot write %s: %s", RESOLV_CONF,
-                       strerror(-result));
-}
-
 /* --- all of it --- */
 
 static void set_up_cards(int fd, const struct report *report)
@@ -275,6 +183,7 @@ static void set_up_cards(int fd, const struct report *report)
     struct dhcp_lease leases[CARDS_MAX];
     struct card cards[CARDS_MAX];
     size_t count = find_cards(fd, cards), leased = 0;
+    int servers;
 
     if (!count)
         report_warning(report, "the guest has no network card that its kernel knows; has it virtio_net?");
@@ -292,7 +201,10 @@ static void set_up_cards(int fd, const struct report *report)
             report_warning(report, "cannot set up the guest's %s: %s", cards[i].request.ifr_name,
                            strerror(-result));
     }
-    set_name_servers(leases, leased, report);
+    servers = resolv_conf_set(leases, leased);
+    if (servers < 0)
+        report_warning(report, "the guest has no name servers: cannot write /etc/resolv.conf: %s",
+                       strerror(-servers));
 }
 
 void network_set_up(bool cards, const struct report *report)

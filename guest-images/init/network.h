@@ -6,9 +6,7 @@
 #define RINGLET_GUEST_NETWORK_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
-struct dhcp_lease;
 struct report;
 
 /*
@@ -16,8 +14,5 @@ struct report;
  * the guest's root, as it is then: its /etc/resolv.conf gets the name servers.
  */
 void network_set_up(bool cards, const struct report *report);
-
-/* The text of resolv.conf(5) for some leases, NUL-terminated; cut where `size` is too small, behind a whole line. */
-void network_resolv_conf(const struct dhcp_lease *leases, size_t count, char *text, size_t size);
 
 #endif
