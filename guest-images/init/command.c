@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -179,6 +180,14 @@ static int open_terminal(const struct settings *settings, const struct account *
 
 /* --- the child --- */
 
+/* The kernel's own bound of 4096 is less than what service managers and containers give. */
+static void raise_limits(void)
+{
+    static const struct rlimit files = { .rlim_cur = 1024, .rlim_max = 524288 };
+
+    setrlimit(RLIMIT_NOFILE, &files);
+}
+
 static int enter_session(const struct settings *settings, const int theirs[3])
 {
     int oom = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
@@ -188,6 +197,7 @@ static int enter_session(const struct settings *settings, const int theirs[3])
         (void)!write(oom, "0", 1);
         close(oom);
     }
+    raise_limits();
     if (setsid() < 0 || (settings->tty && ioctl(theirs[0], TIOCSCTTY, 0) < 0))
         return -errno;
     for (int i = 0; i < 3; i++) {

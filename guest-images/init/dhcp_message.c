@@ -171,7 +171,9 @@ static void take_domain(struct dhcp_lease *lease, const unsigned char *bytes, si
     while (size && !bytes[size - 1]) /* some servers count a NUL */
         size--;
     for (size_t i = 0; i < size; i++) {
-        if (bytes[i] > 0x7f || (!isalnum(bytes[i]) && !memchr(".-_", bytes[i], 3)))
+        bool letter = bytes[i] < 0x80 && isalnum(bytes[i]);
+
+        if (!letter && bytes[i] != '.' && bytes[i] != '-' && bytes[i] != '_')
             return;
     }
     memcpy(lease->domain, bytes, size);

@@ -172,7 +172,10 @@ static int mount_share(const char *tag, const char *directory, bool read_only, s
         return 0;
     result = -errno;
     return error_set(err, result, "cannot mount the share '%s' at %s in the guest: %s%s", tag, directory,
-                     strerror(-result), result == -ENODEV ? "; has its kernel virtiofs?" : "");
+                     strerror(-result),
+                     result == -ENODEV   ? "; has its kernel virtiofs?"
+                     : result == -EINVAL ? "; is there a device with that tag?"
+                                         : "");
 }
 
 static int mount_overlay(struct error *err)

@@ -63,7 +63,7 @@ static bool look_at_card(int fd, const char *name, struct card *card)
     if (access(path, F_OK) < 0 || strlen(name) >= IFNAMSIZ)
         return false;
     *card = (struct card){ 0 };
-    strcpy(card->request.ifr_name, name);
+    memcpy(card->request.ifr_name, name, strlen(name) + 1);
     if (ioctl(fd, SIOCGIFHWADDR, &card->request) < 0 || card->request.ifr_hwaddr.sa_family != ARPHRD_ETHER)
         return false;
     memcpy(card->mac, card->request.ifr_hwaddr.sa_data, sizeof(card->mac));
