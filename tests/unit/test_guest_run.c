@@ -520,10 +520,10 @@ static void test_the_end_of_the_input_is_nothing_to_a_program_that_reads_keys(vo
 static void test_an_interrupt_goes_to_the_foreground(void **state)
 {
     /* The shell's job is in a group of its own, which has the terminal. */
-    struct guest guest = start_shell(
-        "set -m; sh -c 'trap \"exit 6\" INT; sh -c \"echo ready; exec sleep 1000\"'; "
-        "echo $?; exit 2",
-        true);
+    struct guest guest =
+        start_shell("set -m; sh -c 'trap \"exit 6\" INT; sh -c \"echo ready; exec sleep 1000\"'; "
+                    "echo $?; exit 2",
+                    true);
 
     (void)state;
     expect_started(&guest);
