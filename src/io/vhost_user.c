@@ -10,6 +10,12 @@
  * eventfds, the loop deals. It reads only from start() until stopped(), so that a backend at rest has nothing in
  * flight.
  *
+ * Bells. start() does not wait until the process listens, and the guest may ring before. virtiofsd's library in
+ * Rust watches the bell before the queue is ready, and until after it is not any more; a bell that rings then ends
+ * its thread, unless the queue is disabled: then it is read and forgotten. So queues get their bells while they are
+ * disabled and are disabled before they stop; a start ends with a question, and when that is answered, all bells
+ * are rung.
+ *
  * The end. Whatever goes wrong on the socket is the end of it (`over`), once: the owner is told, who kills the
  * process; when it has quite gone (so that nothing of guest RAM is touched any more) the listener is.
  */
@@ -32,9 +38,9 @@
 #include "ringlet/util.h"
 #include "vhost_user_wire.h"
 
-/* Messages of a start() for each queue, GET_VRING_BASE, SET_FEATURES and SET_MEM_TABLE. */
-#define QUEUE_MESSAGES 6
-#define ASKED_MAX      (VHOST_MAX_QUEUES * (QUEUE_MESSAGES + 1) + 2)
+/* For each queue the messages of start() and stop(); SET_MEM_TABLE, SET_FEATURES, GET_FEATURES. */
+#define QUEUE_MESSAGES (6 + 2)
+#define ASKED_MAX      (VHOST_MAX_QUEUES * QUEUE_MESSAGES + 3)
 
 enum state { RESTING, WORKING, STOPPING };
 
@@ -115,18 +121,24 @@ static void ask(struct vhost_user *user, enum vhost_user_request request)
     user->asked[user->asked_count++] = (uint8_t)request;
 }
 
+/* A question. False: it is not sent. */
+static bool tell_and_ask(struct vhost_user *user, const struct vhost_user_message *message)
+{
+    if (send_message(user->fd, message) < 0)
+        return false;
+    ask(user, vhost_user_request_of(message));
+    return true;
+}
+
 /* A message that is answered if the process can acknowledge. False: it is not sent. */
 static bool tell(struct vhost_user *user, struct vhost_user_message message)
 {
     bool acknowledged = user->protocol_features & VHOST_USER_PROTOCOL_F_REPLY_ACK;
 
-    if (acknowledged)
-        vhost_user_need_reply(&message);
-    if (send_message(user->fd, &message) < 0)
-        return false;
-    if (acknowledged)
-        ask(user, vhost_user_request_of(&message));
-    return true;
+    if (!acknowledged)
+        return send_message(user->fd, &message) == 0;
+    vhost_user_need_reply(&message);
+    return tell_and_ask(user, &message);
 }
 
 /* Any thread; the rest is the loop's. */
@@ -246,6 +258,15 @@ static void listen_to(struct vhost_user_queue *queue)
               LOOP_NO_OFFSET);
 }
 
+/* Once more than the guest does is no harm. It fails only when a counter is full: then it has rung. */
+static void ring_bells(const struct vhost_user *user)
+{
+    for (unsigned i = 0; i < VHOST_MAX_QUEUES; i++) {
+        if (user->queues[i].started)
+            eventfd_write(user->queues[i].kick_fd, 1);
+    }
+}
+
 /* The oldest question has been answered; NULL, or what is wrong with it. */
 static const char *take_answer(struct vhost_user *user)
 {
@@ -254,6 +275,10 @@ static const char *take_answer(struct vhost_user *user)
 
     user->asked_count--;
     memmove(user->asked, user->asked + 1, user->asked_count);
+    if (request == VHOST_USER_GET_FEATURES) {
+        ring_bells(user);
+        return NULL;
+    }
     if (request != VHOST_USER_GET_VRING_BASE)
         return vhost_user_reply_u64(user->reply) == 0 ? NULL : "does not do what it is told";
     vhost_user_reply_state(user->reply, &index, &base);
@@ -433,7 +458,7 @@ static bool tell_queue(struct vhost_user *user, const struct vhost_queue *queue)
     uint32_t base = queue->resume ? own->base : 0;
     unsigned index = queue->index;
 
-    /* The last but one sets it going: a process watches the bell from then on. */
+    /* The bell while the queue is disabled: see above. */
     return tell(user, vhost_user_state(VHOST_USER_SET_VRING_NUM, index, queue->size)) &&
            tell(user, vhost_user_state(VHOST_USER_SET_VRING_BASE, index, base)) &&
            tell(user, vhost_user_addresses(queue)) &&
@@ -445,6 +470,8 @@ static bool tell_queue(struct vhost_user *user, const struct vhost_queue *queue)
 static bool tell_queues(struct vhost_user *user, uint64_t features, const struct vhost_queue *queues,
                         unsigned count)
 {
+    const struct vhost_user_message question = vhost_user_plain(VHOST_USER_GET_FEATURES);
+
     /* What is not the process's business (how the transport works) is not told. */
     features = (features & user->backend.features) | VHOST_USER_F_PROTOCOL_FEATURES;
     if (!tell(user, vhost_user_u64(VHOST_USER_SET_FEATURES, features)))
@@ -453,7 +480,7 @@ static bool tell_queues(struct vhost_user *user, uint64_t features, const struct
         if (!tell_queue(user, &queues[i]))
             return false;
     }
-    return true;
+    return tell_and_ask(user, &question);
 }
 
 static int start(struct vhost_backend *backend, uint64_t features, const struct vhost_queue *queues,
@@ -487,14 +514,13 @@ static void stop(struct vhost_backend *backend)
     assert(user->state == WORKING);
     user->state = STOPPING;
     for (unsigned i = 0; i < VHOST_MAX_QUEUES && !user->over; i++) {
-        struct vhost_user_message message = vhost_user_state(VHOST_USER_GET_VRING_BASE, i, 0);
+        const struct vhost_user_message question = vhost_user_state(VHOST_USER_GET_VRING_BASE, i, 0);
 
         if (!user->queues[i].started)
             continue;
-        if (send_message(user->fd, &message) < 0)
+        if (!tell(user, vhost_user_state(VHOST_USER_SET_VRING_ENABLE, i, 0)) ||
+            !tell_and_ask(user, &question))
             fail(user, "has closed the connection, or does not listen");
-        else
-            ask(user, VHOST_USER_GET_VRING_BASE);
     }
     loop_post(user->loop, &user->follow_task);
 }

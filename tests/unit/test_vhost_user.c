@@ -37,8 +37,9 @@
 #define NEED_REPLY 8U
 #define FOREVER_MS 60000
 
-#define ATTACHED    7  /* so many when attach() is through */
-#define QUEUE_START 6  /* messages that start a queue */
+#define ATTACHED    7 /* so many when attach() is through */
+#define QUEUE_START 6 /* messages that start a queue */
+#define QUEUE_STOP  2 /* and those that stop it */
 #define ANY_REASON  "has closed the connection, or does not listen"
 #define NO_ANSWER   "has sent what is no answer"
 #define CLOSED      "has closed the connection"
@@ -46,6 +47,7 @@
 
 struct fixture {
     struct loop *loop;
+    enum loop_engine engine;
     struct vhost_peer *peer;
     int fd; /* our end, until the backend has it */
     struct vhost_backend *backend;
@@ -133,6 +135,7 @@ static int set_up(void **state, enum loop_engine engine)
             .base = region->base, .size = region->size, .host = region->host, .fd = region->fd
         };
     }
+    fixture->engine = engine;
     fixture->peer = vhost_peer_create(&fixture->fd);
     fixture->owner = (struct vhost_user_owner){ .ended = owner_ended, .destroyed = destroyed };
     fixture->listener.ops = &listener_ops;
@@ -175,6 +178,14 @@ static int tear_down(void **state)
     pthread_mutex_destroy(&fixture->lock);
     free(fixture);
     return 0;
+}
+
+static void start_over(void **state)
+{
+    enum loop_engine engine = ((struct fixture *)*state)->engine;
+
+    tear_down(state);
+    assert_int_equal(set_up(state, engine), 0);
 }
 
 static int create(struct fixture *fixture, int timeout_ms)
@@ -299,8 +310,8 @@ static void test_handshake_without_multiqueue_asks_for_no_number(void **state)
     assert_int_equal(vhost_peer_wait(fixture->peer, 5)->request, PEER_SET_MEM_TABLE);
     /* nobody says that there is no eighth queue; and nothing is acknowledged */
     assert_int_equal(start_queues(fixture, &queue, 1), 0);
-    assert_int_equal(vhost_peer_wait(fixture->peer, 12)->request, PEER_SET_VRING_ENABLE);
-    for (unsigned i = 0; i < 12; i++)
+    assert_int_equal(vhost_peer_wait(fixture->peer, 13)->request, PEER_GET_FEATURES);
+    for (unsigned i = 0; i < 13; i++)
         assert_int_equal(fixture->peer->messages[i].flags, 1);
     stop_and_wait(fixture);
 }
@@ -496,9 +507,10 @@ static void check_queue_messages(const struct fixture *fixture, unsigned first, 
     assert_int_equal(vhost_peer_u32(&messages[1], 1), base);
     assert_int_equal(messages[2].size, sizeof(addresses));
     assert_memory_equal(messages[2].payload, &addresses, sizeof(addresses));
-    assert_int_equal(messages[3].fd_count, 1);
-    assert_int_equal(messages[4].fd_count, 1);
-    assert_int_equal(vhost_peer_u64(&messages[4]), index);
+    for (unsigned i = 3; i <= 4; i++) {
+        assert_int_equal(messages[i].fd_count, 1);
+        assert_int_equal(vhost_peer_u64(&messages[i]), index);
+    }
     assert_int_equal(vhost_peer_u32(&messages[5], 1), 1);
 }
 
@@ -542,6 +554,26 @@ static void test_bells_and_calls_go_over_eventfds(void **state)
     assert_int_equal(fixture->ended, 0);
 }
 
+/* One that was rung while the process was not ready may have been read and forgotten. */
+static void test_bells_are_rung_when_the_process_is_ready(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t count;
+
+    connect_and_attach(fixture);
+    assert_int_equal(start_two(fixture), 0);
+    assert_int_equal(vhost_peer_wait(fixture->peer, ATTACHED + 2 * QUEUE_START + 1)->request,
+                     PEER_GET_FEATURES);
+    for (unsigned i = 0; i < 2; i++) {
+        while (eventfd_read(fixture->peer->messages[7 + i * QUEUE_START + 4].fds[0], &count) < 0) {
+            loop_stop(fixture->loop);
+            assert_int_equal(loop_run(fixture->loop), 0);
+        }
+        assert_int_equal(count, 1);
+    }
+    stop_and_wait(fixture);
+}
+
 /* A process that is under a guest's spell fills the counter: whoever rings must not wait for it. */
 static void test_a_bell_never_blocks(void **state)
 {
@@ -565,7 +597,10 @@ static void test_stop_asks_every_queue_and_waits_for_all_of_the_answers(void **s
     assert_int_equal(start_two(fixture), 0);
     stop_and_wait(fixture);
     for (unsigned i = 0; i < 2; i++) {
-        message = vhost_peer_wait(fixture->peer, ATTACHED + 2 * QUEUE_START + 1 + i);
+        message = vhost_peer_wait(fixture->peer, ATTACHED + 2 * QUEUE_START + 1 + (i + 1) * QUEUE_STOP);
+        assert_int_equal(message[-1].request, PEER_SET_VRING_ENABLE);
+        assert_int_equal(vhost_peer_u32(&message[-1], 0), i);
+        assert_int_equal(vhost_peer_u32(&message[-1], 1), 0);
         assert_int_equal(message->request, PEER_GET_VRING_BASE);
         assert_int_equal(message->flags, 1);
         assert_int_equal(vhost_peer_u32(message, 0), i);
@@ -586,9 +621,9 @@ static void test_a_queue_that_is_resumed_goes_on_where_it_stopped(void **state)
     stop_and_wait(fixture);
     queues[1].resume = true;
     assert_int_equal(start_queues(fixture, queues, 2), 0);
-    vhost_peer_wait(fixture->peer, ATTACHED + 2 * QUEUE_START + 2 + 1 + 2 * QUEUE_START);
-    check_queue_messages(fixture, 22, 0, 0);
-    check_queue_messages(fixture, 22 + QUEUE_START, 1, UINT16_MAX);
+    vhost_peer_wait(fixture->peer, ATTACHED + 2 * QUEUE_START + 1 + 2 * QUEUE_STOP + 1 + 2 * QUEUE_START);
+    check_queue_messages(fixture, 25, 0, 0);
+    check_queue_messages(fixture, 25 + QUEUE_START, 1, UINT16_MAX);
     stop_and_wait(fixture);
     assert_int_equal(fixture->stopped, 2);
 }
@@ -718,14 +753,13 @@ static void test_whatever_is_no_acknowledgement_is_the_end(void **state)
 
         connect_and_attach(fixture);
         vhost_peer_wait(fixture->peer, 6);
-        vhost_peer_set_odd(fixture->peer, PEER_SET_VRING_ENABLE, deeds[i].deed, UINT64_MAX);
+        vhost_peer_set_odd(fixture->peer, PEER_SET_VRING_KICK, deeds[i].deed, UINT64_MAX);
         /* it may be so quick that the second queue is not told any more */
         if (start_queues(fixture, &(struct vhost_queue){ .size = 4 }, 1) == 0)
             check_end(fixture, deeds[i].reason);
         else
             check_end(fixture, ANY_REASON);
-        tear_down(state);
-        set_up_io_uring(state);
+        start_over(state);
     }
 }
 
@@ -755,8 +789,7 @@ static void test_whatever_is_no_base_is_the_end(void **state)
         stop(fixture);
         run_until(fixture, &fixture->stopped, 1);
         check_end(fixture, NO_ANSWER);
-        tear_down(state);
-        set_up_io_uring(state);
+        start_over(state);
     }
 }
 
@@ -848,6 +881,7 @@ int main(void)
         ON_BOTH_ENGINES(test_attach_to_a_process_that_has_gone_fails),
         ON_BOTH_ENGINES(test_start_tells_features_and_every_queue),
         ON_BOTH_ENGINES(test_bells_and_calls_go_over_eventfds),
+        ON_BOTH_ENGINES(test_bells_are_rung_when_the_process_is_ready),
         ON_BOTH_ENGINES(test_a_bell_never_blocks),
         ON_BOTH_ENGINES(test_stop_asks_every_queue_and_waits_for_all_of_the_answers),
         ON_BOTH_ENGINES(test_a_queue_that_is_resumed_goes_on_where_it_stopped),
