@@ -218,7 +218,7 @@ static int inquire(const struct vhost_user_options *options, enum vhost_user_req
 static int shake_hands(struct vhost_user *user, const struct vhost_user_options *options)
 {
     int64_t deadline = now_ms() + options->timeout_ms;
-    uint64_t features, protocol_features, queues = VHOST_MAX_QUEUES;
+    uint64_t features = 0, protocol_features = 0, queues = VHOST_MAX_QUEUES;
     int result = say(options->fd, vhost_user_plain(VHOST_USER_SET_OWNER));
 
     if (result == 0)

@@ -39,7 +39,7 @@ static_assert(sizeof(struct header) == VHOST_USER_HEADER_SIZE, "no padding");
 static_assert(sizeof(struct vring_address) == 40, "no padding");
 static_assert(sizeof(struct memory_table) == VHOST_USER_MAX_SIZE - VHOST_USER_HEADER_SIZE, "no padding");
 
-static struct vhost_user_message message(enum vhost_user_request request, const void *payload, size_t size)
+static struct vhost_user_message make(enum vhost_user_request request, const void *payload, size_t size)
 {
     const struct header header = { .request = request, .flags = VERSION, .size = (uint32_t)size };
     struct vhost_user_message made = { .length = sizeof(header) + size };
@@ -52,19 +52,19 @@ static struct vhost_user_message message(enum vhost_user_request request, const 
 
 struct vhost_user_message vhost_user_plain(enum vhost_user_request request)
 {
-    return message(request, NULL, 0);
+    return make(request, NULL, 0);
 }
 
 struct vhost_user_message vhost_user_u64(enum vhost_user_request request, uint64_t value)
 {
-    return message(request, &value, sizeof(value));
+    return make(request, &value, sizeof(value));
 }
 
 struct vhost_user_message vhost_user_state(enum vhost_user_request request, unsigned index, uint32_t number)
 {
     const struct vring_state state = { .index = index, .number = number };
 
-    return message(request, &state, sizeof(state));
+    return make(request, &state, sizeof(state));
 }
 
 struct vhost_user_message vhost_user_eventfd(enum vhost_user_request request, unsigned index, int fd)
@@ -84,7 +84,7 @@ struct vhost_user_message vhost_user_addresses(const struct vhost_queue *queue)
         .available = (uintptr_t)queue->avail,
     };
 
-    return message(VHOST_USER_SET_VRING_ADDR, &address, sizeof(address));
+    return make(VHOST_USER_SET_VRING_ADDR, &address, sizeof(address));
 }
 
 struct vhost_user_message vhost_user_memory(const struct vhost_region *regions, unsigned count)
@@ -99,8 +99,8 @@ struct vhost_user_message vhost_user_memory(const struct vhost_region *regions, 
             .user_address = (uintptr_t)regions[i].host,
             .mmap_offset = regions[i].offset,
         };
-    made = message(VHOST_USER_SET_MEM_TABLE, &table,
-                   sizeof(table) - (VHOST_MAX_REGIONS - count) * sizeof(table.regions[0]));
+    made = make(VHOST_USER_SET_MEM_TABLE, &table,
+                sizeof(table) - (VHOST_MAX_REGIONS - count) * sizeof(table.regions[0]));
     for (unsigned i = 0; i < count; i++)
         made.fds[made.fd_count++] = regions[i].fd;
     return made;
@@ -114,17 +114,17 @@ static struct header header_of(const uint8_t *bytes)
     return header;
 }
 
-void vhost_user_need_reply(struct vhost_user_message *made)
+void vhost_user_need_reply(struct vhost_user_message *message)
 {
-    struct header header = header_of(made->bytes);
+    struct header header = header_of(message->bytes);
 
     header.flags |= FLAG_NEED_REPLY;
-    memcpy(made->bytes, &header, sizeof(header));
+    memcpy(message->bytes, &header, sizeof(header));
 }
 
-enum vhost_user_request vhost_user_request_of(const struct vhost_user_message *made)
+enum vhost_user_request vhost_user_request_of(const struct vhost_user_message *message)
 {
-    return (enum vhost_user_request)header_of(made->bytes).request;
+    return (enum vhost_user_request)header_of(message->bytes).request;
 }
 
 bool vhost_user_is_reply(const uint8_t header[VHOST_USER_HEADER_SIZE], enum vhost_user_request request)
