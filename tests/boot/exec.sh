@@ -86,13 +86,14 @@ exec_inputs() {
 	printf 'a\0b\r\n\xff' >"$work/binary"
 	in_guest 0 -- od -An -tx1 <"$work/binary"
 	printed " 61 00 62 0d 0a ff"
-	echo piped | in_guest 0 -- cat
+	in_guest 0 -- cat < <(echo piped)
 	printed piped
 	# A pipe that nobody ever closes, and a command that does not read it.
-	sleep 1000 | (in_guest 0 -- echo done; kill "$(pgrep -P $PPID -x sleep)" 2>/dev/null)
+	mkfifo "$work/never"
+	in_guest 0 -- echo done <>"$work/never"
 	printed done
 	# One that stops reading early.
-	yes | in_guest 0 -- head -n 2
+	in_guest 0 -- head -n 2 < <(yes)
 	printed $'y\ny'
 }
 
@@ -127,7 +128,7 @@ exec_broken_pipe() {
 
 exec_timeout() {
 	patience=12 in_guest 124 -- sleep 1000 </dev/null
-	sleep 1000 | (patience=12 in_guest 124 -- cat; kill "$(pgrep -P $PPID -x sleep)" 2>/dev/null)
+	patience=12 in_guest 124 -- cat <>"$work/never"
 }
 
 # signalled SIGNAL COMMAND: the command is sent SIGNAL once it has said that it runs; the status is in $status.
