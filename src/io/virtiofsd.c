@@ -349,6 +349,7 @@ int virtiofsd_open(struct loop *loop, const struct virtiofsd_options *options,
                    struct vhost_backend **ret_backend, struct error *err)
 {
     CLEANUP_CLOSE int directory_fd = open_directory(options->directory, err);
+    struct error reason = { 0 }; /* of the last way; another may have been successful */
     bool root = geteuid() == 0, next = true;
     const struct way *ways = root ? ways_of_root : ways_of_others;
     size_t count = root ? ARRAY_SIZE(ways_of_root) : ARRAY_SIZE(ways_of_others);
@@ -358,15 +359,17 @@ int virtiofsd_open(struct loop *loop, const struct virtiofsd_options *options,
         .program = options->program ? options->program : find_program(),
         .directory_fd = directory_fd,
         .deadline = now_ms() + START_TIMEOUT_MS,
-        .err = err,
+        .err = &reason,
     };
-    int result = directory_fd;
+    int result = -EPERM;
 
-    for (size_t i = 0; i < count && directory_fd >= 0 && next; i++) {
+    if (directory_fd < 0)
+        return directory_fd;
+    for (size_t i = 0; i < count && next; i++) {
         /* Without a mount namespace nothing enforces it. */
         if (options->read_only && !ways[i].own_namespaces)
             break;
         result = attempt(&start, &ways[i], ret_backend, &next);
     }
-    return result < 0 ? result : 0;
+    return result < 0 ? error_set(err, result, "%s", reason.text) : 0;
 }

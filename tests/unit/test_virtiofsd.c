@@ -4,13 +4,15 @@
  * when it does not start, how both ends end. With this executable in virtiofsd's place, and with the real one where
  * it is installed ($RINGLET_TEST_VIRTIOFSD: another), asked as a guest would.
  *
- * Run as root it runs itself once more as an ordinary user, for whom the sandbox is another.
+ * Run as root it runs itself twice more: as an ordinary user, for whom the sandbox is another, and as root who may
+ * make none.
  */
 #include "ringlet/virtiofsd.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -22,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -37,7 +40,7 @@
 #include "ringlet/vhost_backend.h"
 #include "share_host.h"
 
-#define AS_NOBODY "as-nobody"
+#define AGAIN     "RINGLET_TEST_AGAIN"
 #define NOBODY    65534
 #define OTHER_FD  77
 #define PROCESSES 8
@@ -78,6 +81,23 @@ static void refuse(struct share_host *host, const struct virtiofsd_options *opti
     assert_no_child();
 }
 
+/* A container may have no right to make any. What then is promised: ways_of_root in virtiofsd.c. */
+static void skip_without_namespaces(struct share_host *host)
+{
+    struct virtiofsd_options options = options_of(host);
+    struct vhost_backend *backend = NULL;
+    char text[SHARE_TEXT_SIZE] = "";
+
+    share_set_manner("serves");
+    if (virtiofsd_open(host->loop, &options, &backend, &host->err) == 0)
+        share_read(host, "report", text);
+    vhost_backend_destroy(backend);
+    if (!strstr(text, "\npid 1 ")) {
+        print_message("no namespaces here: %s\n", host->err.text);
+        skip();
+    }
+}
+
 /* --- starting --- */
 
 static void test_a_directory_that_is_none_is_told(void **state)
@@ -108,6 +128,7 @@ static void test_virtiofsd_that_is_not_installed_is_told_with_the_mend(void **st
 {
     struct virtiofsd_options options = options_of(*state);
 
+    skip_without_namespaces(*state);
     options.program = "/nonexistent/virtiofsd";
     refuse(
         *state, &options, -ENOENT,
@@ -120,6 +141,7 @@ static void test_virtiofsd_that_ends_at_once_has_the_last_word_and_no_terminal(v
 {
     struct virtiofsd_options options = options_of(*state);
 
+    skip_without_namespaces(*state);
     share_set_manner("ends");
     refuse(*state, &options, -ECHILD, "virtiofsd does not start: no ?way out");
     share_set_manner("ends silently");
@@ -132,6 +154,7 @@ static void test_a_program_that_is_no_virtiofsd_is_told(void **state)
     struct virtiofsd_options options = options_of(host);
     char sentence[512];
 
+    skip_without_namespaces(*state);
     share_set_manner("talks nonsense");
     snprintf(sentence, sizeof(sentence), "%s does not answer as a vhost-user back end does", host->self);
     refuse(host, &options, -EPROTO, sentence);
@@ -145,6 +168,7 @@ static void test_virtiofsd_that_finds_no_descriptor_free_leaves_none_behind(void
     int result = -EMFILE, next = dup(STDIN_FILENO), after;
     unsigned failed = 0;
 
+    skip_without_namespaces(*state);
     close(next);
     share_set_manner("serves");
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
@@ -190,6 +214,7 @@ static void test_virtiofsd_sees_the_directory_and_may_write_nothing_else(void **
     struct virtiofsd_options options = options_of(host);
     char device[256];
 
+    skip_without_namespaces(*state);
     snprintf(device, sizeof(device), "%s/device", host->directory);
     if (geteuid() == 0)
         assert_int_equal(mknod(device, S_IFCHR | 0600, makedev(1, 3)), 0);
@@ -211,6 +236,7 @@ static void test_read_only_is_so_whatever_virtiofsd_tries(void **state)
     struct virtiofsd_options options = options_of(host);
     char below[256];
 
+    skip_without_namespaces(*state);
     snprintf(below, sizeof(below), "%s/below", host->directory);
     assert_int_equal(mkdir(below, 0777), 0);
     share_set_manner("tries to write");
@@ -229,6 +255,7 @@ static void test_virtiofsd_that_cannot_make_its_namespaces_gets_less_to_do(void 
     struct share_host *host = *state;
     struct virtiofsd_options options = options_of(host);
 
+    skip_without_namespaces(*state);
     share_set_manner("needs chroot");
     vhost_backend_destroy(open_share(host, &options));
     check_report(host,
@@ -242,6 +269,7 @@ static void test_a_directory_may_be_a_descriptor_even_without_a_name(void **stat
     char name[32], moved[160], text[SHARE_TEXT_SIZE];
     int fd = open(host->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
+    skip_without_namespaces(*state);
     assert_true(fd >= 0);
     snprintf(moved, sizeof(moved), "%s/moved", host->base);
     assert_int_equal(rename(host->directory, moved), 0);
@@ -286,6 +314,7 @@ static void test_nobody_whom_virtiofsd_started_is_left_when_the_backend_has_gone
     struct vhost_backend *backend;
     char byte;
 
+    skip_without_namespaces(*state);
     share_set_manner("leaves somebody behind");
     backend = open_share(host, &options);
     wait_for_somebody(fd);
@@ -332,6 +361,7 @@ static void test_nobody_is_left_when_the_vmm_is_killed(void **state)
     int pidfds[PROCESSES];
     unsigned count;
 
+    skip_without_namespaces(*state);
     share_set_manner("leaves somebody behind");
     kill_vmm_of(host, &options, pidfds, &count);
     assert_true(share_all_ended(pidfds, count, true));
@@ -380,6 +410,7 @@ static void test_virtiofsd_that_ends_is_told_with_its_last_words(void **state)
     struct vhost_queue queue = { .size = 4 };
     struct vhost_backend *backend;
 
+    skip_without_namespaces(*state);
     share_set_manner("has enough");
     backend = open_share(host, &options);
     assert_int_equal(backend->ops->attach(backend, &client, &end.listener, &region, 1), 0);
@@ -449,6 +480,7 @@ static void test_a_guest_cannot_write_a_directory_that_is_read_only(void **state
     char text[SHARE_TEXT_SIZE];
     uint64_t node;
 
+    skip_without_namespaces(*state);
     share_write(host, "from-host", "hello guest");
     options.read_only = true;
     client = fuse_client_create(host->loop, open_real(host, &options));
@@ -487,6 +519,7 @@ static void test_the_root_of_the_host_can_be_shared(void **state)
     struct fuse_client *client;
     uint64_t node;
 
+    skip_without_namespaces(*state);
     options.directory = "/";
     options.read_only = true;
     client = fuse_client_create(host->loop, open_real(host, &options));
@@ -504,10 +537,13 @@ static void test_the_real_one_is_gone_with_all_its_processes_after_destroy(void 
 {
     struct share_host *host = *state;
     struct virtiofsd_options options = options_of(host);
-    struct fuse_client *client = fuse_client_create(host->loop, open_real(host, &options));
+    struct fuse_client *client;
     int pidfds[PROCESSES];
-    unsigned count = share_descendants(getpid(), pidfds, PROCESSES);
+    unsigned count;
 
+    skip_without_namespaces(*state);
+    client = fuse_client_create(host->loop, open_real(host, &options));
+    count = share_descendants(getpid(), pidfds, PROCESSES);
     assert_true(count >= 2);
     fuse_client_destroy(client);
     assert_true(share_all_ended(pidfds, count, false));
@@ -520,6 +556,7 @@ static void test_the_real_one_is_gone_after_the_vmm_is_killed(void **state)
     int pidfds[PROCESSES];
     unsigned count;
 
+    skip_without_namespaces(*state);
     vhost_backend_destroy(open_real(host, &options));
     kill_vmm_of(host, &options, pidfds, &count);
     assert_true(share_all_ended(pidfds, count, true));
@@ -529,10 +566,13 @@ static void test_the_real_one_that_is_killed_is_told_and_the_guest_waits_no_more
 {
     struct share_host *host = *state;
     struct virtiofsd_options options = options_of(host);
-    struct fuse_client *client = fuse_client_create(host->loop, open_real(host, &options));
+    struct fuse_client *client;
     int pidfds[PROCESSES];
-    unsigned count = share_descendants(getpid(), pidfds, PROCESSES);
+    unsigned count;
 
+    skip_without_namespaces(*state);
+    client = fuse_client_create(host->loop, open_real(host, &options));
+    count = share_descendants(getpid(), pidfds, PROCESSES);
     for (unsigned i = 0; i < count; i++)
         pidfd_send_signal(pidfds[i], SIGKILL, NULL, 0);
     fuse_client_wait_for_end(client);
@@ -553,28 +593,68 @@ static bool become_nobody(void)
            setresuid(NOBODY, NOBODY, NOBODY) == 0;
 }
 
-static void test_all_of_it_as_an_ordinary_user(void **state)
+/* As root of most containers. */
+static bool lose_namespaces(void)
+{
+    return prctl(PR_CAPBSET_DROP, CAP_SYS_ADMIN) == 0;
+}
+
+/* All tests once more, in a process of which `become` was true. */
+static void run_as(bool (*become)(void))
 {
     char self[256] = "";
     int status;
     pid_t pid;
 
-    (void)state;
-    if (geteuid() != 0)
+    if (geteuid() != 0 || getenv(AGAIN))
         skip();
     assert_true(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
     pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        if (!become_nobody() || access(self, X_OK) < 0)
+        if (!become() || access(self, X_OK) < 0 || setenv(AGAIN, "yes", 1) < 0)
             _exit(77);
-        execl(self, self, AS_NOBODY, (char *)NULL);
+        execl(self, self, (char *)NULL);
         _exit(77);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
         skip();
     assert_int_equal(status, 0);
+}
+
+static void test_all_of_it_as_an_ordinary_user(void **state)
+{
+    (void)state;
+    run_as(become_nobody);
+}
+
+static void test_what_can_be_had_without_namespaces(void **state)
+{
+    (void)state;
+    run_as(lose_namespaces);
+}
+
+static void test_read_only_is_refused_where_nothing_enforces_it(void **state)
+{
+    struct share_host *host = *state;
+    struct virtiofsd_options options = options_of(host);
+    struct vhost_backend *backend = NULL;
+    char text[SHARE_TEXT_SIZE];
+
+    share_set_manner("serves");
+    if (virtiofsd_open(host->loop, &options, &backend, &host->err) != 0)
+        skip(); /* an ordinary user without user namespaces */
+    assert_string_equal(host->err.text, "");
+    share_read(host, "report", text);
+    vhost_backend_destroy(backend);
+    if (strstr(text, "\npid 1 "))
+        skip(); /* there are namespaces */
+    assert_non_null(strstr(text, "--shared-dir=/proc/self/fd/4/. --sandbox=chroot "));
+    options.read_only = true;
+    assert_int_equal(virtiofsd_open(host->loop, &options, &backend, &host->err), -EPERM);
+    assert_non_null(strstr(host->err.text, "give the container CAP_SYS_ADMIN, or share it writable"));
+    assert_no_child();
 }
 
 #define ONE(name) cmocka_unit_test_setup_teardown(name, share_set_up_io_uring, share_tear_down)
@@ -606,7 +686,9 @@ int main(int argc, char **argv)
         ONE(test_the_real_one_is_gone_with_all_its_processes_after_destroy),
         ONE(test_the_real_one_is_gone_after_the_vmm_is_killed),
         ON_BOTH_ENGINES(test_the_real_one_that_is_killed_is_told_and_the_guest_waits_no_more),
+        ONE(test_read_only_is_refused_where_nothing_enforces_it),
         cmocka_unit_test(test_all_of_it_as_an_ordinary_user),
+        cmocka_unit_test(test_what_can_be_had_without_namespaces),
     };
 
     share_be_stand_in(argc, argv);
