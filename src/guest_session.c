@@ -6,8 +6,9 @@
  * small ones, and offered to the device whenever it can take bytes. From the guest: whatever it sends is cut into
  * frames here, of a bounded size, into a fixed buffer.
  *
- * What the device calls (with its lock held) changes only this state; what has to be done about it is done by a
- * task on the loop, without the lock, so that nothing here calls into a stream from inside another's call.
+ * What the device calls (with its lock held) changes only this state; what has to be done about it is done by tasks
+ * on the loop, so that nothing here calls into a stream from inside another's call: one that offers bytes to the
+ * device, in a batch of the device's, at whose end the guest is told; and one for all else, without the lock.
  */
 #include "guest_session.h"
 
@@ -81,7 +82,8 @@ struct guest_session {
     void (*drained)(void *argument);
     void *drained_argument;
 
-    struct loop_task task;
+    struct loop_task push_task; /* with the device's lock, and in its batch */
+    struct loop_task work_task; /* without */
 };
 
 static void lock(struct guest_session *session)
@@ -122,11 +124,11 @@ static void push_bytes(struct guest_session *session)
             session->frontend, session->out + session->out_begin, session->out_end - session->out_begin);
 }
 
-/* Loop thread. Of several sizes that a window had while the guest was busy only the last is sent. */
-static void push_frames(struct guest_session *session)
+/* Of several sizes that a window had while the guest was busy only the last is sent. */
+static void push_frames(struct loop_task *task)
 {
-    if (!session->frontend)
-        return;
+    struct guest_session *session = container_of(task, struct guest_session, push_task);
+
     push_bytes(session);
     if (session->window_changed && session->out_begin == session->out_end &&
         queue_frame(session, GUEST_WINDOW, &session->window, sizeof(session->window))) {
@@ -172,6 +174,7 @@ static void take_hello(struct guest_session *session)
     session->stage = STAGE_SETUP;
     /* It is the first, and the buffer was made for it. */
     queue_frame(session, GUEST_RUN, session->settings, session->settings_size);
+    loop_post(session->loop, &session->push_task);
 }
 
 static int status_of(const struct guest_exit *end)
@@ -268,20 +271,23 @@ static size_t control_write(struct char_backend *backend, const uint8_t *bytes, 
         }
     }
     /* What comes after the last frame is nobody's business, but it is consumed. */
-    loop_post(session->loop, &session->task);
+    loop_post(session->loop, &session->work_task);
     return count;
 }
 
 static void control_attach(struct char_backend *backend, struct char_frontend *frontend)
 {
-    container_of(backend, struct guest_session, control)->frontend = frontend;
+    struct guest_session *session = container_of(backend, struct guest_session, control);
+
+    session->frontend = frontend;
+    session->push_task.client = frontend->client;
 }
 
 static void control_receive_ready(struct char_backend *backend)
 {
     struct guest_session *session = container_of(backend, struct guest_session, control);
 
-    loop_post(session->loop, &session->task);
+    loop_post(session->loop, &session->push_task);
 }
 
 /* Whoever finishes a session does it by guest_session_finish(); here is nothing that could wait. */
@@ -313,7 +319,7 @@ static void port_opened(struct virtio_console_listener *listener, unsigned index
         session->streams[index].opened = true;
     else
         session->streams[index].closed = true;
-    loop_post(session->loop, &session->task);
+    loop_post(session->loop, &session->work_task);
 }
 
 static const struct virtio_console_listener_ops listener_ops = { .port_opened = port_opened };
@@ -369,12 +375,11 @@ static bool output_is_complete(const struct guest_session *session)
 
 static void work(struct loop_task *task)
 {
-    struct guest_session *session = container_of(task, struct guest_session, task);
+    struct guest_session *session = container_of(task, struct guest_session, work_task);
     bool complete;
     enum stage stage;
 
     lock(session);
-    push_frames(session);
     stage = session->stage;
     complete = output_is_complete(session);
     unlock(session);
@@ -413,7 +418,8 @@ int guest_session_create(struct loop *loop, const struct guest_session_options *
     session->events = options->events;
     session->settings = options->settings;
     session->settings_size = options->settings_size;
-    session->task.run = work;
+    session->push_task.run = push_frames;
+    session->work_task.run = work;
     for (unsigned i = 0; i < GUEST_STREAM_COUNT; i++) {
         session->streams[i].session = session;
         session->streams[i].backend = options->streams[i];
@@ -449,7 +455,7 @@ bool guest_session_signal(struct guest_session *session, int number)
     lock(session);
     if (session->stage == STAGE_RUNNING && !session->signalled) {
         taken = session->signalled = queue_frame(session, GUEST_SIGNAL, &frame, sizeof(frame));
-        push_frames(session);
+        loop_post(session->loop, &session->push_task);
     }
     unlock(session);
     return taken;
@@ -461,7 +467,7 @@ void guest_session_window(struct guest_session *session, uint16_t rows, uint16_t
     if (session->stage == STAGE_SETUP || session->stage == STAGE_RUNNING) {
         session->window = (struct guest_window){ .rows = rows, .columns = columns };
         session->window_changed = true;
-        push_frames(session);
+        loop_post(session->loop, &session->push_task);
     }
     unlock(session);
 }

@@ -75,7 +75,8 @@ struct loop_op {
 /* A piece of work for the loop thread, embedded in its owner; posting one that is already posted is a no-op.
  */
 struct loop_task {
-    void (*run)(struct loop_task *task); /* loop thread; client lock not held; may post the task again */
+    void (*run)(struct loop_task *task); /* loop thread; may post the task again */
+    struct io_client *client; /* whose lock is held around run(), and whose batch it is part of; NULL for none */
 
     /* The loop's own from here; zero before first use. */
     struct loop_task *next;

@@ -391,17 +391,14 @@ static void kick_run(struct loop_task *task)
 {
     struct char_stream *stream = container_of(task, struct char_stream, kick_task);
 
-    char_stream_lock(stream);
     stream->kicked = false;
     char_stream_pump(stream);
-    char_stream_unlock(stream);
 }
 
 static void finish_run(struct loop_task *task)
 {
     struct char_stream *stream = container_of(task, struct char_stream, finish_task);
 
-    char_stream_lock(stream);
     stream->finishing = true;
     if (stream->reading)
         loop_cancel(stream->loop, &stream->read_op);
@@ -412,7 +409,6 @@ static void finish_run(struct loop_task *task)
     if (stream->connected && stream->output.count && stream->drain_timeout != CHAR_STREAM_NEVER)
         start_drain_timer(stream);
     char_stream_pump(stream);
-    char_stream_unlock(stream);
 }
 
 static void stream_finish(struct char_backend *backend, void (*drained)(void *argument), void *argument)
@@ -429,6 +425,7 @@ static void stream_attach(struct char_backend *backend, struct char_frontend *fr
     struct char_stream *stream = char_stream_of(backend);
 
     stream->frontend = frontend;
+    stream->kick_task.client = stream->finish_task.client = frontend->client;
     char_stream_kick(stream);
 }
 

@@ -114,36 +114,6 @@ void loop_post(struct loop *loop, struct loop_task *task)
     loop_wake(loop);
 }
 
-static void run_tasks(struct loop *loop)
-{
-    struct loop_task *newest = atomic_exchange_explicit(&loop->posted, NULL, memory_order_acquire);
-    struct loop_task *oldest = NULL;
-
-    while (newest) {
-        struct loop_task *next = newest->next;
-
-        newest->next = oldest;
-        oldest = newest;
-        newest = next;
-    }
-    while (oldest) {
-        struct loop_task *task = oldest;
-
-        /* From here on the task may be posted again, and run() may free it. */
-        oldest = task->next;
-        __atomic_store_n(&task->posted, false, __ATOMIC_RELEASE);
-        task->run(task);
-    }
-}
-
-void loop_op_finish(struct loop *loop, struct loop_op *op, int result)
-{
-    assert(op->pending && op->state != LOOP_OP_READY);
-    op->state = LOOP_OP_READY;
-    op->result = result;
-    op_list_append(&loop->ready, op);
-}
-
 static void end_batch(struct io_client *client)
 {
     client->dirty = false;
@@ -158,6 +128,43 @@ static void mark_dirty(struct loop *loop, struct io_client *client)
     client->dirty = true;
     client->next_dirty = loop->dirty;
     loop->dirty = client;
+}
+
+static void run_tasks(struct loop *loop)
+{
+    struct loop_task *newest = atomic_exchange_explicit(&loop->posted, NULL, memory_order_acquire);
+    struct loop_task *oldest = NULL;
+
+    while (newest) {
+        struct loop_task *next = newest->next;
+
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    while (oldest) {
+        struct loop_task *task = oldest;
+        struct io_client *client = task->client;
+
+        /* From here on the task may be posted again, and run() may free it. */
+        oldest = task->next;
+        __atomic_store_n(&task->posted, false, __ATOMIC_RELEASE);
+        if (client) {
+            pthread_mutex_lock(client->lock);
+            mark_dirty(loop, client); /* deliver() ends the batch */
+        }
+        task->run(task);
+        if (client)
+            pthread_mutex_unlock(client->lock);
+    }
+}
+
+void loop_op_finish(struct loop *loop, struct loop_op *op, int result)
+{
+    assert(op->pending && op->state != LOOP_OP_READY);
+    op->state = LOOP_OP_READY;
+    op->result = result;
+    op_list_append(&loop->ready, op);
 }
 
 /* `held`, whose lock is still held, goes first, so that a turn with one client locks once. */

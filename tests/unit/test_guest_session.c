@@ -42,6 +42,7 @@ struct fixture {
     struct io_client client;
     struct char_frontend frontend;
     size_t room; /* bytes that the guest takes */
+    size_t told; /* bytes that were there when a batch ended: the guest is told then */
     uint8_t sent[4096];
     size_t sent_size;
     struct stop_sink sink;
@@ -76,6 +77,13 @@ static size_t guest_receives(struct char_frontend *frontend, const uint8_t *byte
     return count;
 }
 
+static void batch_ended(struct io_client *client)
+{
+    struct fixture *fixture = container_of(client, struct fixture, client);
+
+    fixture->told = fixture->sent_size;
+}
+
 static const struct char_frontend_ops frontend_ops = { .receive = guest_receives };
 
 static void stop_asked(struct stop_sink *sink, enum stop_reason reason, int value)
@@ -97,7 +105,7 @@ static int set_up(void **state)
     fixture->room = sizeof(fixture->sent);
     fixture->sink.ops = &sink_ops;
     pthread_mutex_init(&fixture->lock, NULL);
-    fixture->client.lock = &fixture->lock;
+    fixture->client = (struct io_client){ .lock = &fixture->lock, .batch_end = batch_ended };
     fixture->frontend = (struct char_frontend){ .ops = &frontend_ops, .client = &fixture->client };
     for (unsigned i = GUEST_STREAM_STDIN; i < GUEST_STREAM_COUNT; i++) {
         fixture->streams[i].backend.ops = &stream_ops;
@@ -128,6 +136,7 @@ static void turn(struct fixture *fixture)
 {
     loop_stop(fixture->loop);
     assert_int_equal(loop_run(fixture->loop), 0);
+    assert_int_equal(fixture->told, fixture->sent_size);
 }
 
 static void guest_writes(struct fixture *fixture, const void *bytes, size_t count)
@@ -363,6 +372,7 @@ static void test_one_signal_goes_to_a_running_command_and_no_more(void **state)
     guest_says(fixture, GUEST_STARTED, NULL, 0);
     assert_true(guest_session_signal(fixture->session, SIGINT));
     assert_false(guest_session_signal(fixture->session, SIGINT));
+    turn(fixture);
     next_frame(fixture, &at, &frame);
     memcpy(&number, next_frame(fixture, &at, &frame), sizeof(number));
     assert_int_equal(frame.type, GUEST_SIGNAL);
