@@ -340,6 +340,42 @@ static void test_client_lock_is_held_and_batch_end_comes_once_a_turn(void **stat
     assert_int_equal(players[0].dones, 3);
 }
 
+struct client_task {
+    struct loop_task task;
+    struct loop *loop;
+    unsigned runs;
+};
+
+static void client_task_run(struct loop_task *task)
+{
+    struct client_task *own = container_of(task, struct client_task, task);
+    struct fake_client *fake = container_of(task->client, struct fake_client, client);
+
+    assert_locked(fake);
+    fake->dones++;
+    own->runs++;
+    loop_stop(own->loop);
+}
+
+static void test_task_of_a_client_runs_in_its_batch(void **state)
+{
+    struct loop_fixture *fixture = *state;
+    struct client_task task = { .loop = fixture->loop };
+    struct fake_client fake;
+
+    init_fake(&fake);
+    task.task = (struct loop_task){ .run = client_task_run, .client = &fake.client };
+    for (unsigned i = 1; i <= 2; i++) {
+        loop_post(fixture->loop, &task.task);
+        assert_int_equal(loop_run(fixture->loop), 0);
+        assert_int_equal(task.runs, i);
+        assert_int_equal(fake.batches, i);
+        assert_int_equal(fake.last_batch, 1);
+        assert_int_equal(pthread_mutex_trylock(&fake.lock), 0);
+        pthread_mutex_unlock(&fake.lock);
+    }
+}
+
 static void test_operations_start_with_the_clients_lock_held(void **state)
 {
     struct loop_fixture *fixture = *state;
@@ -551,6 +587,7 @@ int main(void)
         ON_BOTH_ENGINES(test_call_works_on_another_thread_and_is_done_on_the_loops),
         ON_BOTH_ENGINES(test_calls_beyond_the_pool_wait_and_can_be_cancelled),
         ON_BOTH_ENGINES(test_client_lock_is_held_and_batch_end_comes_once_a_turn),
+        ON_BOTH_ENGINES(test_task_of_a_client_runs_in_its_batch),
         ON_BOTH_ENGINES(test_operations_start_with_the_clients_lock_held),
         ON_BOTH_ENGINES(test_posted_tasks_run_in_order_and_once_however_often_posted),
         ON_BOTH_ENGINES(test_posts_of_many_threads_all_arrive),
