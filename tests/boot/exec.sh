@@ -361,13 +361,7 @@ group_exec_build() {
 
 # --- every way of dying ---
 
-# within SECONDS SINCE: fail if more time has gone by.
-within() {
-	(($(date +%s) - $2 <= $1)) || fail "it took $(($(date +%s) - $2)) s"
-}
-
 dies_by_panic() {
-	local began
 	in_guest 123 -- sh -c 'echo before; echo c >/proc/sysrq-trigger; sleep 100' </dev/null
 	printed before
 	complained "while the command was running"
@@ -400,7 +394,7 @@ hangs() {
 dies_with_ringlet() {
 	local pid i
 	mkdir -p "$work/shared"
-	"$ringlet" exec --timeout 300s --net user --share "$work/shared:/there" --disk "$images/root.img,ephemeral" -- \
+	"${prefix[@]}" "$ringlet" exec --timeout 300s --net user --share "$work/shared:/there" --disk "$images/root.img,ephemeral" -- \
 		sh -c 'echo ready; sleep 1000' </dev/null >"$work/out" 2>"$work/err" &
 	pid=$!
 	for ((i = 0; i < 900; i++)); do
@@ -419,7 +413,7 @@ helper_dies() {
 	shift 3
 	mkdir -p "$work/shared"
 	: >"$work/out"
-	"$ringlet" exec --timeout "${patience}s" "$@" -- sh -c "echo ready; $command" </dev/null >"$work/out" 2>"$work/err" &
+	"${prefix[@]}" "$ringlet" exec --timeout "${patience}s" "$@" -- sh -c "echo ready; $command" </dev/null >"$work/out" 2>"$work/err" &
 	pid=$!
 	children+=("$pid")
 	for ((i = 0; i < 900; i++)); do
@@ -451,9 +445,9 @@ group_exec_deaths() {
 	run_case "exec: init cannot be killed" survives_kill_of_init
 	run_case "exec: a guest without an init" dies_without_init
 	run_case "exec: a guest that hangs" hangs
-	run_case "exec: ringlet killed" dies_with_ringlet
+	passt_case "exec: ringlet killed" with_passt dies_with_ringlet
 	run_case "exec: virtiofsd killed" helper_dies virtiofsd 125 'sleep 1000' --share "$work/shared:/there"
-	run_case "exec: passt killed" helper_dies passt 6 'sleep 3; exit 6' --net user
+	passt_case "exec: passt killed" with_passt helper_dies passt 6 'sleep 3; exit 6' --net user
 	run_case "exec: a full disk of the host" host_disk_full
 	run_case "exec: nothing is left" nothing_left
 }
@@ -487,14 +481,22 @@ exec_config() {
 	printed 12
 }
 
+# with_passt FUNCTION ARGUMENT...: on a host whose network passt can use.
+with_passt() {
+	passt_start
+	prefix=(ip netns exec "$host_ns")
+	"$@"
+}
+
 exec_network() {
-	in_guest 0 --net user -- sh -c 'ip -4 addr show dev eth0 | grep -c inet; grep -c nameserver /etc/resolv.conf' </dev/null
-	printed $'1\n1'
+	in_guest 0 --net user -- sh -c 'ip -4 addr show dev eth0 | grep -o "10.88.0.2/24"; cat /etc/resolv.conf; ip route | grep -c ^default' </dev/null
+	grep -qx 10.88.0.2/24 "$work/out" && grep -q '^nameserver' "$work/out" && grep -qx 1 "$work/out" ||
+		fail "it printed '$(cat "$work/out")'; $(cat "$work/err")"
 }
 
 group_exec_scripts() {
 	run_case "exec: events" exec_events
 	run_case "exec: descriptors in place of paths" exec_descriptors
 	run_case "exec: a config file" exec_config
-	run_case "exec: a network" exec_network
+	passt_case "exec: a network" with_passt exec_network
 }
