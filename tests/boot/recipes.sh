@@ -135,7 +135,7 @@ recipe_systemd() {
 		"$work/page" "$(unit ExecStart)" </dev/null >"$work/out" 2>"$work/err" &
 	pid=$!
 	children+=("$pid")
-	until [ "$(in_host busybox wget -q -T 5 -O - http://127.0.0.1:8080/page 2>/dev/null)" = "from the host" ]; do
+	until [ "$(in_host curl -s -m 5 http://127.0.0.1:8080/page 2>/dev/null)" = "from the host" ]; do
 		kill -0 "$pid" 2>/dev/null || fail "it ended early: $(head -n 3 "$work/err")"
 		((tries-- > 0)) || fail "the page does not come: $(head -n 3 "$work/err")"
 		sleep 0.5
