@@ -23,8 +23,8 @@ struct vhost_backend;
 struct disk_options {
     const char *path;
     bool read_only;
-    bool direct; /* past the host's page cache */
-    bool unsafe; /* FLUSH is answered without doing it */
+    bool direct;    /* past the host's page cache */
+    bool unsafe;    /* FLUSH is answered without doing it */
     bool ephemeral; /* writes go to an unlinked file and vanish; the image itself is opened read-only */
 };
 

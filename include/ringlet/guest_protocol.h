@@ -46,7 +46,7 @@ enum guest_frame_type {
     GUEST_HELLO = 64,   /* uint32_t: GUEST_PROTOCOL_VERSION; the first frame of all */
     GUEST_STARTED = 65, /* empty: execve() succeeded */
     GUEST_EXIT = 66,    /* struct guest_exit; the last frame of all */
-    GUEST_FAILED = 67,  /* a sentence, without newline or NUL: what could not be done; the last frame of all */
+    GUEST_FAILED = 67, /* a sentence, without newline or NUL: what could not be done; the last frame of all */
     GUEST_WARNING = 68, /* a sentence likewise: what was done without */
 };
 

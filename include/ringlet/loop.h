@@ -76,7 +76,8 @@ struct loop_op {
  */
 struct loop_task {
     void (*run)(struct loop_task *task); /* loop thread; may post the task again */
-    struct io_client *client; /* whose lock is held around run(), and whose batch it is part of; NULL for none */
+    struct io_client
+        *client; /* whose lock is held around run(), and whose batch it is part of; NULL for none */
 
     /* The loop's own from here; zero before first use. */
     struct loop_task *next;

@@ -90,8 +90,8 @@ exec_inputs() {
 	printed piped
 	# A pipe that nobody ever closes, and a command that does not read it.
 	mkfifo "$work/never"
-	in_guest 0 -- echo done <>"$work/never"
-	printed done
+	in_guest 0 -- echo ended <>"$work/never"
+	printed ended
 	# One that stops reading early.
 	in_guest 0 -- head -n 2 < <(yes)
 	printed $'y\ny'
