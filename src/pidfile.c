@@ -38,7 +38,7 @@ static int write_beside(struct pidfile *pidfile, const char *path)
 {
     CLEANUP_FREE char *beside = NULL;
     CLEANUP_CLOSE int fd = -1;
-    struct stat status;
+    struct stat status = { 0 };
     int result;
 
     pidfile->path = strdup(path);
