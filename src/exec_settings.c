@@ -5,7 +5,6 @@
 #include "exec_settings.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,16 +16,7 @@
 #include "ringlet/share_argument.h"
 
 #define DEFAULT_HOSTNAME "ringlet"
-
-static __attribute__((format(printf, 2, 3))) void put(FILE *to, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    vfprintf(to, format, arguments);
-    va_end(arguments);
-    fputc('\0', to);
-}
+#define END              0 /* of a setting, as a %c */
 
 static bool is_of_type(const struct device_request *request, const char *type)
 {
@@ -52,11 +42,11 @@ static int put_devices(FILE *to, const struct run_options *options, struct error
         int result;
 
         if (options->exec.image && i == 0) {
-            put(to, "root=disk:/dev/vda");
+            fprintf(to, "root=disk:/dev/vda%c", END);
             if (has_key(request, "ro"))
-                put(to, "readonly=1");
+                fprintf(to, "readonly=1%c", END);
         } else if (is_of_type(request, "root")) {
-            put(to, "root=share:%s", request->name);
+            fprintf(to, "root=share:%s%c", request->name, END);
         } else if (is_of_type(request, "share")) {
             result = share_argument_parse(request->argument.value, &share, err);
             if (result < 0)
@@ -65,13 +55,14 @@ static int put_devices(FILE *to, const struct run_options *options, struct error
                 return error_set(err, -EINVAL,
                                  "--share %s does not say where in the guest: --share HOSTDIR:GUESTDIR",
                                  request->argument.value);
-            put(to, "mount=%s:%s:%s", request->name, share.read_only ? "ro" : "rw", share.guest_directory);
+            fprintf(to, "mount=%s:%s:%s%c", request->name, share.read_only ? "ro" : "rw",
+                    share.guest_directory, END);
         } else if (is_of_type(request, "net")) {
             network = true;
         }
     }
     if (network)
-        put(to, "network=1");
+        fprintf(to, "network=1%c", END);
     return 0;
 }
 
@@ -81,23 +72,23 @@ static int put_all(FILE *to, const struct run_options *options, const struct exe
     const struct exec_options *exec = &options->exec;
 
     for (unsigned i = 0; i < exec->argument_count; i++)
-        put(to, "arg=%s", exec->arguments[i]);
+        fprintf(to, "arg=%s%c", exec->arguments[i], END);
     if (exec->terminal) {
-        put(to, "tty=1");
+        fprintf(to, "tty=1%c", END);
         if (terminal->type)
-            put(to, "env=TERM=%s", terminal->type);
+            fprintf(to, "env=TERM=%s%c", terminal->type, END);
         if (terminal->rows && terminal->columns) {
-            put(to, "rows=%u", terminal->rows);
-            put(to, "cols=%u", terminal->columns);
+            fprintf(to, "rows=%u%c", terminal->rows, END);
+            fprintf(to, "cols=%u%c", terminal->columns, END);
         }
     }
     for (unsigned i = 0; i < exec->environment_count; i++)
-        put(to, "env=%s", exec->environment[i]);
+        fprintf(to, "env=%s%c", exec->environment[i], END);
     if (exec->workdir)
-        put(to, "workdir=%s", exec->workdir);
+        fprintf(to, "workdir=%s%c", exec->workdir, END);
     if (exec->user)
-        put(to, "user=%s", exec->user);
-    put(to, "hostname=%s", options->name ? options->name : DEFAULT_HOSTNAME);
+        fprintf(to, "user=%s%c", exec->user, END);
+    fprintf(to, "hostname=%s%c", options->name ? options->name : DEFAULT_HOSTNAME, END);
     return put_devices(to, options, err);
 }
 
