@@ -46,11 +46,17 @@ static void request(struct stop_sink *sink, enum stop_reason reason, int value)
 
 static const struct stop_sink_ops sink_ops = { .request = request };
 
+int vm_end_status(const struct vm_end *end)
+{
+    return end->channel ? exit_status_of_exec(end->reason, end->value)
+                        : exit_status_of(end->reason, end->value);
+}
+
 /* The end takes too long, or the person has asked twice. */
 static _Noreturn void end_process_now(const struct vm_end *end)
 {
     terminal_restore();
-    _exit(exit_status_of(end->reason, end->value));
+    _exit(vm_end_status(end));
 }
 
 /* What still is to come to its end, as a person would call it; NULL when nothing is. Signals do not count. */

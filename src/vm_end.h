@@ -63,6 +63,9 @@ void vm_end_finish(struct vm_end *end);
 /* Everything is set: listen to signals and, if `timeout` (nanoseconds) is not 0, arm it. */
 void vm_end_start(struct vm_end *end, uint64_t timeout);
 
+/* The exit status for what ended the machine, once that was requested; with exec the command may know better. */
+int vm_end_status(const struct vm_end *end);
+
 /* vcpu_config.exited, with the vm_end as argument: the last one out lets the rest begin. */
 void vm_end_vcpu_exited(void *argument);
 

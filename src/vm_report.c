@@ -106,8 +106,7 @@ static int report_command(const struct vm *vm, int status)
 
 int vm_report(const struct vm *vm)
 {
-    int status = vm->options->command == COMMAND_EXEC ? exit_status_of_exec(vm->end.reason, vm->end.value)
-                                                      : exit_status_of(vm->end.reason, vm->end.value);
+    int status = vm_end_status(&vm->end);
 
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
         if (*vcpu_last_words(vm->vcpus[i]))
@@ -138,7 +137,7 @@ static bool guest_died(const struct vm *vm)
     int status;
 
     return vm->channel && !guest_session_ended(guest_channel_session(vm->channel), &status) &&
-           exit_status_of_exec(vm->end.reason, vm->end.value) == EXIT_STATUS_GUEST_DIED;
+           vm_end_status(&vm->end) == EXIT_STATUS_GUEST_DIED;
 }
 
 static void report_console_closed(const struct vm *vm)

@@ -161,13 +161,26 @@ exec_signals() {
 
 exec_terminal() {
 	local status=0
-	timeout 300 script -qec "stty rows 33 cols 99; '$ringlet' exec --timeout ${patience}s -t -- sh -c 'tty; stty size; [ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo all; exit 5'" /dev/null \
-		</dev/null >"$work/out" 2>"$work/err" || status=$?
-	ended 5 "$status"
+	cat >"$work/guest.sh" <<-'END'
+		tty
+		[ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo all
+		stty size
+		until [ "$(stty size)" = '44 111' ]; do sleep 0.2; done
+		echo resized
+		exit 5
+	END
+	# The window has another size as soon as the guest has shown that it knows the first one.
+	cat >"$work/host.sh" <<-END
+		stty rows 33 cols 99
+		(until grep -q '33 99' '$work/out'; do sleep 0.2; done; stty rows 44 cols 111 </dev/tty) &
+		exec '$ringlet' exec --timeout ${patience}s -t -- sh -c "\$(cat '$work/guest.sh')"
+	END
+	timeout 300 script -qec "sh '$work/host.sh'" /dev/null </dev/null >"$work/out" 2>"$work/err" || status=$?
+	ended 5 "$status" -t
 	tr -d '\r' <"$work/out" >"$work/out.text"
 	grep -q '/dev/pts/' "$work/out.text" || fail "no terminal: $(cat "$work/out.text")"
-	grep -qx '33 99' "$work/out.text" || fail "not its size: $(cat "$work/out.text")"
 	grep -qx all "$work/out.text" || fail "not all three: $(cat "$work/out.text")"
+	grep -qx resized "$work/out.text" || fail "it did not follow: $(cat "$work/out.text")"
 }
 
 group_exec() {
