@@ -19,6 +19,7 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,6 +49,8 @@ struct script_run {
     size_t length;
     int interrupted; /* number of the signal that ended it, or 0 */
     int status;      /* waitpid()'s */
+    int timer;       /* -1: none */
+    bool timed_out;
 };
 
 /* "DIRECTORY/NAME", which must be there to be read. */
@@ -123,6 +126,7 @@ static _Noreturn void become(const char *script, int output, pid_t parent)
     /* Neither of them is a script's to know of; those of passed_on it inherits, ignored or not. */
     signal(SIGCHLD, SIG_DFL);
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
     /* Out of the terminal's foreground one may be stopped for what one does to the terminal. */
     signal(SIGTTOU, SIG_IGN);
     sigemptyset(&none);
@@ -161,7 +165,7 @@ static bool has_ended(const struct script_run *run, int patience)
     return poll(&ended, 1, patience) == 1;
 }
 
-/* End it with all that is in its group, reap it. */
+/* End it with all that is in its group; reaping it is the caller's. */
 static void end_script(struct script_run *run)
 {
     kill(-run->pid, SIGTERM);
@@ -175,14 +179,19 @@ static void attend(struct script_run *run)
         { .fd = run->pidfd, .events = POLLIN },
         { .fd = run->signals, .events = POLLIN },
         { .fd = run->output, .events = POLLIN },
+        { .fd = run->timer, .events = POLLIN }, /* -1: none */
     };
 
     for (;;) {
         struct signalfd_siginfo info;
+        int ready = poll(watched, ARRAY_SIZE(watched), -1);
 
-        if (poll(watched, ARRAY_SIZE(watched), -1) < 0) {
-            if (errno == EINTR)
-                continue;
+        if (ready < 0 && errno == EINTR)
+            continue;
+        if (ready < 0)
+            break;
+        if (watched[3].revents) {
+            run->timed_out = true;
             break;
         }
         if (watched[2].revents && !take_output(run))
@@ -237,10 +246,25 @@ static int start_and_attend(const char *script, struct script_run *run)
     return 0;
 }
 
-static int run_script(const char *script, struct script_run *run)
+/* A timer that fires in `nanoseconds`, or -errno. */
+static int make_timer(uint64_t nanoseconds)
+{
+    const struct itimerspec when = { .it_value = { .tv_sec = (time_t)(nanoseconds / 1000000000),
+                                                   .tv_nsec = (long)(nanoseconds % 1000000000) } };
+    int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+
+    if (timer >= 0 && timerfd_settime(timer, 0, &when, NULL) < 0) {
+        close(timer);
+        return -errno;
+    }
+    return timer < 0 ? -errno : timer;
+}
+
+static int run_script(const char *script, uint64_t patience, struct script_run *run)
 {
     struct sigaction child_action, action = { .sa_handler = SIG_DFL };
     CLEANUP_CLOSE int signals = -1;
+    CLEANUP_CLOSE int timer = -1;
     sigset_t ours, before;
     int result;
 
@@ -256,6 +280,12 @@ static int run_script(const char *script, struct script_run *run)
     if (signals < 0)
         return -errno;
     run->signals = signals;
+    if (patience) {
+        timer = make_timer(patience);
+        if (timer < 0)
+            return timer;
+    }
+    run->timer = timer;
     /* Where SIGCHLD is ignored the child's status is lost. */
     sigaction(SIGCHLD, &action, &child_action);
     sigprocmask(SIG_BLOCK, &ours, &before);
@@ -268,9 +298,9 @@ static int run_script(const char *script, struct script_run *run)
 }
 
 /* The directory that it printed, or a sentence why there is none. */
-static int make(const char *script, struct script_run *run, struct error *err)
+static int make(const char *script, uint64_t patience, struct script_run *run, struct error *err)
 {
-    int result = run_script(script, run);
+    int result = run_script(script, patience, run);
     char *end;
 
     if (result < 0)
@@ -278,6 +308,9 @@ static int make(const char *script, struct script_run *run, struct error *err)
     if (run->interrupted)
         return error_set(err, -EINTR, "signal %d came while the default guest was being prepared",
                          run->interrupted);
+    if (run->timed_out)
+        return error_set(err, -ETIMEDOUT,
+                         "the time given with --timeout ran out while the default guest was being prepared");
     if (WIFSIGNALED(run->status))
         return error_set(err, -ECHILD,
                          "signal %d ended %s, which prepares the default guest; try again, or " INSTEAD,
@@ -295,7 +328,8 @@ static int make(const char *script, struct script_run *run, struct error *err)
     return 0;
 }
 
-int default_guest_find_or_make(const char *script, struct default_guest *ret_guest, struct error *err)
+int default_guest_find_or_make(const char *script, uint64_t patience, struct default_guest *ret_guest,
+                               struct error *err)
 {
     const char *own = variable("RINGLET_GUEST");
     CLEANUP_FREE char *directory = NULL;
@@ -327,7 +361,7 @@ int default_guest_find_or_make(const char *script, struct default_guest *ret_gue
     if (!run)
         return error_set(err, -ENOMEM, "out of memory");
     log_warning("preparing the default guest, once: %s", script);
-    result = make(script, run, err);
+    result = make(script, patience, run, err);
     if (result < 0)
         return result;
     result = look_into(run->printed, ret_guest);
@@ -365,13 +399,13 @@ static char *script_path(void)
     return strdup(RINGLET_DATADIR "/guest-images/default");
 }
 
-int default_guest_find(struct default_guest *ret_guest, struct error *err)
+int default_guest_find(uint64_t patience, struct default_guest *ret_guest, struct error *err)
 {
     CLEANUP_FREE char *script = script_path();
 
     if (!script)
         return error_set(err, -ENOMEM, "out of memory");
-    return default_guest_find_or_make(script, ret_guest, err);
+    return default_guest_find_or_make(script, patience, ret_guest, err);
 }
 
 void default_guest_finish(struct default_guest *guest)

@@ -28,6 +28,7 @@
 #include "ringlet/log.h"
 #include "ringlet/uring_probe.h"
 #include "ringlet/util.h"
+#include "ringlet/virtiofsd.h"
 #include "vm.h"
 
 enum verdict {
@@ -170,6 +171,12 @@ static void examine_network(struct report *report)
     } else {
         finding(report, VERDICT_NOTE, "passt", "--net user is not to be had");
         mend(report, "apt install passt");
+    }
+    if (virtiofsd_find() || in_path("virtiofsd")) {
+        finding(report, VERDICT_OK, "virtiofsd", "--share and --root");
+    } else {
+        finding(report, VERDICT_NOTE, "virtiofsd", "--share and --root are not to be had");
+        mend(report, "apt install virtiofsd, or qemu-system-common on Debian 12");
     }
 }
 

@@ -273,6 +273,17 @@ void events_say(struct events *events, enum event_kind kind, const struct event_
     pthread_mutex_unlock(&events->lock);
 }
 
+void events_leave(struct events *events)
+{
+    if (!events)
+        return;
+    pthread_mutex_lock(&events->lock);
+    if (!events->writing)
+        write_here(events, 0);
+    events->gone = true;
+    pthread_mutex_unlock(&events->lock);
+}
+
 void events_close(struct events *events)
 {
     if (!events)

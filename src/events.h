@@ -46,6 +46,12 @@ void events_say(struct events *events, enum event_kind kind, const struct event_
                 unsigned count);
 
 /*
+ * The process is about to be ended from inside the loop: write what can be written without waiting, unless the loop is
+ * writing, and take no more. Loop thread.
+ */
+void events_leave(struct events *events);
+
+/*
  * Write what is left, waiting at most two seconds for a reader, and release everything. The loop does not run
  * any more, but is not destroyed yet; when the reader is slow it is run once more, to see a write off, so that
  * whatever has an operation or a task there must still exist. NULL is fine.

@@ -18,20 +18,6 @@
 #define DEFAULT_HOSTNAME "ringlet"
 #define END              0 /* of a setting, as a %c */
 
-static bool is_of_type(const struct device_request *request, const char *type)
-{
-    return strcmp(request->type->name, type) == 0;
-}
-
-static bool has_key(const struct device_request *request, const char *name)
-{
-    for (unsigned i = 0; i < request->type->key_count; i++) {
-        if (strcmp(request->type->keys[i].name, name) == 0)
-            return request->argument.keys[i].given;
-    }
-    return false;
-}
-
 static int put_devices(FILE *to, const struct run_options *options, struct error *err)
 {
     bool network = false;
@@ -43,11 +29,11 @@ static int put_devices(FILE *to, const struct run_options *options, struct error
 
         if (options->exec.image && i == 0) {
             fprintf(to, "root=disk:/dev/vda%c", END);
-            if (has_key(request, "ro"))
+            if (device_request_has(request, "ro"))
                 fprintf(to, "readonly=1%c", END);
-        } else if (is_of_type(request, "root")) {
+        } else if (device_request_is(request, "root")) {
             fprintf(to, "root=share:%s%c", request->name, END);
-        } else if (is_of_type(request, "share")) {
+        } else if (device_request_is(request, "share")) {
             result = share_argument_parse(request->argument.value, &share, err);
             if (result < 0)
                 return result;
@@ -57,7 +43,7 @@ static int put_devices(FILE *to, const struct run_options *options, struct error
                                  request->argument.value);
             fprintf(to, "mount=%s:%s:%s%c", request->name, share.read_only ? "ro" : "rw",
                     share.guest_directory, END);
-        } else if (is_of_type(request, "net")) {
+        } else if (device_request_is(request, "net")) {
             network = true;
         }
     }

@@ -22,6 +22,7 @@
 #include "exit_status.h"
 #include "ringlet/char_backend.h"
 #include "ringlet/guest_protocol.h"
+#include "ringlet/harmless.h"
 #include "ringlet/io_client.h"
 #include "ringlet/log.h"
 #include "ringlet/loop.h"
@@ -130,7 +131,8 @@ static void push_frames(struct loop_task *task)
     struct guest_session *session = container_of(task, struct guest_session, push_task);
 
     push_bytes(session);
-    if (session->window_changed && session->out_begin == session->out_end &&
+    /* Behind RUN, which has the size that it had first. */
+    if (session->window_changed && session->stage > STAGE_SILENT && session->out_begin == session->out_end &&
         queue_frame(session, GUEST_WINDOW, &session->window, sizeof(session->window))) {
         session->window_changed = false;
         push_bytes(session);
@@ -147,14 +149,10 @@ static void fail(struct guest_session *session, const char *sentence)
     session->stage = STAGE_FAILED;
 }
 
-/* The guest's words, to be shown on a terminal, which obeys control characters. */
 static const char *sentence_of(struct guest_session *session)
 {
     session->payload[session->frame.length] = '\0';
-    for (uint8_t *byte = session->payload; byte < session->payload + session->frame.length; byte++) {
-        if (*byte < ' ' || *byte == 0x7f)
-            *byte = '?';
-    }
+    make_harmless((char *)session->payload);
     return (const char *)session->payload;
 }
 
@@ -193,6 +191,25 @@ static int status_of(const struct guest_exit *end)
     }
 }
 
+/* A shell says why; so do we. A program that is not there is NOT_FOUND, so that else it was the directory. */
+static void describe_refusal(struct guest_session *session, const struct guest_exit *end)
+{
+    static const char first[] = "arg=";
+    const char *program = strncmp(session->settings, first, sizeof(first) - 1) == 0
+                              ? session->settings + sizeof(first) - 1
+                              : "the command";
+    const char *reason = strerror(end->value < 4096 ? (int)end->value : EINVAL);
+
+    if (end->kind == GUEST_NOT_FOUND)
+        snprintf(session->failure, sizeof(session->failure), "the guest has no command '%s'", program);
+    else if (end->value == ENOENT || end->value == ENOTDIR)
+        snprintf(session->failure, sizeof(session->failure),
+                 "cannot run '%s' in the guest: its working directory: %s", program, reason);
+    else
+        snprintf(session->failure, sizeof(session->failure), "cannot run '%s' in the guest: %s", program,
+                 reason);
+}
+
 static void take_exit(struct guest_session *session)
 {
     struct guest_exit end;
@@ -207,10 +224,8 @@ static void take_exit(struct guest_session *session)
         fail(session, "the guest's init tells of an end that cannot be");
         return;
     }
-    /* A shell says why; so do we. */
     if (end.kind >= GUEST_NOT_EXECUTABLE)
-        snprintf(session->failure, sizeof(session->failure), "cannot run the command: %s",
-                 strerror(end.value < 4096 ? (int)end.value : EINVAL));
+        describe_refusal(session, &end);
     session->status = status;
     session->stage = STAGE_ENDED;
 }
@@ -464,7 +479,7 @@ bool guest_session_signal(struct guest_session *session, int number)
 void guest_session_window(struct guest_session *session, uint16_t rows, uint16_t columns)
 {
     lock(session);
-    if (session->stage == STAGE_SETUP || session->stage == STAGE_RUNNING) {
+    if (session->stage <= STAGE_RUNNING) {
         session->window = (struct guest_window){ .rows = rows, .columns = columns };
         session->window_changed = true;
         loop_post(session->loop, &session->push_task);
@@ -491,6 +506,11 @@ bool guest_session_ended(const struct guest_session *session, int *ret_status)
 const char *guest_session_failure(const struct guest_session *session)
 {
     return *session->failure ? session->failure : NULL;
+}
+
+bool guest_session_answered(const struct guest_session *session)
+{
+    return session->stage != STAGE_SILENT;
 }
 
 const char *guest_session_stage(const struct guest_session *session)

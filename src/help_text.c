@@ -25,7 +25,7 @@ static const struct help_example examples[] = {
       "ringlet run -k vmlinux -i test.cpio --debug-exit --timeout 60s </dev/null" },
     { COMMAND_EXEC, "a command in a fresh guest", "ringlet exec -- uname -a" },
     { COMMAND_EXEC, "with a directory of this machine",
-      "ringlet exec --share .:/src --workdir /src -- make test" },
+      "ringlet exec --root / --share .:/src --workdir /src -- make test" },
     { COMMAND_EXEC, "standard input and output are the command's",
       "git archive HEAD | ringlet exec -- tar tv" },
 };

@@ -117,6 +117,11 @@ void help_print_man_page(FILE *to)
     fputs(".SH EXIT STATUS\n", to);
     print_statuses(to, COMMAND_RUN);
     print_statuses(to, COMMAND_EXEC);
+    fputs(
+        ".SH ENVIRONMENT\n.TP\n.B RINGLET_GUEST\na directory with the files kernel and initrd, which exec uses in "
+        "place of the default guest\n.TP\n.B RINGLET_CACHE\nwhere the default guest is made and kept "
+        "(~/.cache/ringlet)\n.TP\n.B TMPDIR\nwhere an ephemeral disk is written that cannot be beside its image\n",
+        to);
     fputs(".SH EXAMPLES\n.nf\n", to);
     for (unsigned i = 0; i < example_count; i++) {
         fputs("# ", to);

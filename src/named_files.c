@@ -33,24 +33,10 @@ static bool is_same(const char *path, const char *other)
     return status.st_dev == other_status.st_dev && status.st_ino == other_status.st_ino;
 }
 
-static bool is_a(const struct device_request *request, const char *type)
-{
-    return strcmp(request->type->name, type) == 0;
-}
-
-static bool has_key(const struct device_request *request, const char *name)
-{
-    for (unsigned i = 0; i < request->type->key_count; i++) {
-        if (strcmp(request->type->keys[i].name, name) == 0)
-            return request->argument.keys[i].given;
-    }
-    return false;
-}
-
 /* What is written to an ephemeral disk goes elsewhere. */
 static bool is_read_only(const struct device_request *request)
 {
-    return has_key(request, "ro") || has_key(request, "ephemeral");
+    return device_request_has(request, "ro") || device_request_has(request, "ephemeral");
 }
 
 /* --- descriptors --- */
@@ -88,7 +74,7 @@ static int check_all_passed(const struct run_options *options, struct error *err
     for (size_t i = 0; i < ARRAY_SIZE(named) && result == 0; i++)
         result = check_passed(named[i].what, named[i].path, err);
     for (unsigned i = 0; i < options->device_count && result == 0; i++) {
-        if (is_a(&options->devices[i], "disk"))
+        if (device_request_is(&options->devices[i], "disk"))
             result = check_passed("disk", options->devices[i].argument.value, err);
     }
     return result;
@@ -112,7 +98,7 @@ static int check_written(const struct run_options *options, const char *whose, c
     for (unsigned i = 0; i < options->device_count; i++) {
         const struct device_request *request = &options->devices[i];
 
-        if (is_a(request, "disk") && is_same(path, request->argument.value))
+        if (device_request_is(request, "disk") && is_same(path, request->argument.value))
             return refuse_overwriting(whose, path, request->name, err);
     }
     return 0;
@@ -147,7 +133,7 @@ static int check_disk(const struct run_options *options, unsigned index, struct 
     for (unsigned i = 0; i < index; i++) {
         const struct device_request *other = &options->devices[i];
 
-        if (!is_a(other, "disk") || !is_same(request->argument.value, other->argument.value) ||
+        if (!device_request_is(other, "disk") || !is_same(request->argument.value, other->argument.value) ||
             (is_read_only(request) && is_read_only(other)))
             continue;
         return error_set(err, -EINVAL,
@@ -164,7 +150,7 @@ static const char *descriptors_of(const struct device_request *request)
 {
     const struct device_argument *argument = &request->argument;
 
-    if (!is_a(request, "net") || argument->choice >= request->type->value_count ||
+    if (!device_request_is(request, "net") || argument->choice >= request->type->value_count ||
         strcmp(request->type->values[argument->choice].name, "fd") != 0)
         return NULL;
     return argument->value;
@@ -213,7 +199,7 @@ int named_files_check(const struct run_options *options, struct error *err)
     if (result == 0)
         result = check_all_written(options, err);
     for (unsigned i = 0; i < options->device_count && result == 0; i++) {
-        if (is_a(&options->devices[i], "disk"))
+        if (device_request_is(&options->devices[i], "disk"))
             result = check_disk(options, i, err);
         else
             result = check_net(options, i, err);

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "command.h"
 #include "ringlet/console.h"
@@ -53,6 +54,21 @@ struct option_word {
 };
 
 #define OPTION_COMMAND "command"
+
+static inline bool device_request_is(const struct device_request *request, const char *type)
+{
+    return strcmp(request->type->name, type) == 0;
+}
+
+/* Was the key `name` given? False also for a type that has none of that name. */
+static inline bool device_request_has(const struct device_request *request, const char *name)
+{
+    for (unsigned i = 0; i < request->type->key_count; i++) {
+        if (strcmp(request->type->keys[i].name, name) == 0)
+            return request->argument.keys[i].given;
+    }
+    return false;
+}
 
 struct run_options {
     enum command command;

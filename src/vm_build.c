@@ -305,23 +305,21 @@ static int load_guest(struct vm *vm, struct error *err)
                       : 0;
 }
 
-/* What can be seen to be wrong without opening anything. */
-static int make_plan(struct vm *vm, struct error *err)
-{
-    int result = machine_plan_make(vm->options, &vm->plan, err);
-
-    return result < 0 ? result : named_files_check(vm->options, err);
-}
-
-/* It may have to be made first, which takes its time: before anything is held open. */
-static int find_guest(struct vm *vm, struct error *err)
-{
-    return vm->options->kernel ? 0 : default_guest_find(&vm->guest, err);
-}
-
 static int write_pidfile(struct vm *vm, struct error *err)
 {
     return vm->options->pidfile ? pidfile_write(vm->options->pidfile, &vm->pidfile, err) : 0;
+}
+
+int vm_prepare(struct vm *vm, struct error *err)
+{
+    int result = machine_plan_make(vm->options, &vm->plan, err);
+
+    /* What can be seen to be wrong without opening anything. */
+    if (result == 0)
+        result = named_files_check(vm->options, err);
+    if (result == 0 && !vm->options->kernel)
+        result = default_guest_find(vm->options->timeout, &vm->guest, err);
+    return result;
 }
 
 int vm_build(struct vm *vm, struct error *err)
@@ -330,8 +328,6 @@ int vm_build(struct vm *vm, struct error *err)
         int (*make)(struct vm *vm, struct error *err);
     } steps[] = {
         { open_events },       /* from here on whoever listens hears of a failure */
-        { make_plan },         /* the rest follows it */
-        { find_guest },        /* may take minutes the first time */
         { open_loop },         /* everything below does its I/O there */
         { create_memory },     /* devices reach into it */
         { create_hypervisor }, /* memory, doorbells and lines are bound to it */

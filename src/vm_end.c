@@ -48,14 +48,24 @@ static const struct stop_sink_ops sink_ops = { .request = request };
 
 int vm_end_status(const struct vm_end *end)
 {
-    return end->channel ? exit_status_of_exec(end->reason, end->value)
-                        : exit_status_of(end->reason, end->value);
+    int status, command;
+
+    if (!end->channel)
+        return exit_status_of(end->reason, end->value);
+    status = exit_status_of_exec(end->reason, end->value);
+    /* A guest that goes after it has said how the command ended has not died; the host's reasons count always. */
+    if (status == EXIT_STATUS_GUEST_DIED &&
+        guest_session_ended(guest_channel_session(end->channel), &command))
+        return command;
+    return status;
 }
 
 /* The end takes too long, or the person has asked twice. */
 static _Noreturn void end_process_now(const struct vm_end *end)
 {
     terminal_restore();
+    if (end->leaving)
+        end->leaving(end->leaving_argument);
     _exit(vm_end_status(end));
 }
 

@@ -35,6 +35,8 @@ struct vm_end {
     unsigned slot_count;
     struct vcpu **vcpus;
     unsigned vcpu_count;
+    void (*leaving)(void *argument); /* the process is about to be ended on the spot; optional */
+    void *leaving_argument;
     uint64_t deadline; /* ns from the request to nothing in flight; 0 means 10 s */
 
     /* written once, by the first request */
@@ -63,7 +65,7 @@ void vm_end_finish(struct vm_end *end);
 /* Everything is set: listen to signals and, if `timeout` (nanoseconds) is not 0, arm it. */
 void vm_end_start(struct vm_end *end, uint64_t timeout);
 
-/* The exit status for what ended the machine, once that was requested; with exec the command may know better. */
+/* The exit status for what ended the machine, once that was requested: with exec the command's, if it ended. */
 int vm_end_status(const struct vm_end *end);
 
 /* vcpu_config.exited, with the vm_end as argument: the last one out lets the rest begin. */

@@ -6,6 +6,8 @@
 #ifndef RINGLET_VM_PARTS_H
 #define RINGLET_VM_PARTS_H
 
+#include <time.h>
+
 #include "backends.h"
 #include "default_guest.h"
 #include "machine.h"
@@ -19,6 +21,7 @@ struct vm {
     struct default_guest guest; /* of exec without --kernel */
     struct machine_plan plan;
     struct vm_end end;
+    struct timespec began; /* CLOCK_MONOTONIC: --timeout counts from here */
     struct events *events;
     struct pidfile *pidfile;
     struct loop_task booted_task; /* a device's doorbell rang */
@@ -38,6 +41,12 @@ struct vm {
 };
 
 /*
+ * What comes before anything is opened and while signals still do what they do: the plan, and with exec the default
+ * guest, which may have to be made first. 0, -ETIMEDOUT if that took all of --timeout, or another -errno; with *err.
+ */
+int vm_prepare(struct vm *vm, struct error *err);
+
+/*
  * Make every part, in order. 0, or -errno with *err. In both cases vm_destroy() takes apart what is there.
  */
 int vm_build(struct vm *vm, struct error *err);
@@ -45,6 +54,9 @@ void vm_destroy(struct vm *vm);
 
 /* The machine has run to its end: say what no exit status can, and return the exit status. */
 int vm_report(const struct vm *vm);
+
+/* The process is about to be ended on the spot, from inside the loop: what can still be said without waiting. */
+void vm_report_leaving(const struct vm *vm);
 
 /* The last of the events. `failed`: it could not be built or started. */
 void vm_report_exit(const struct vm *vm, bool failed, int status);

@@ -13,6 +13,7 @@
 #include "guest_session.h"
 #include "mmio_slot.h"
 #include "ringlet/console.h"
+#include "ringlet/harmless.h"
 #include "ringlet/log.h"
 #include "ringlet/util.h"
 #include "ringlet/vcpu.h"
@@ -41,18 +42,23 @@ static void report_device(struct mmio_slot *slot)
         log_info("%s", text);
 }
 
-/* The end of the console, line by line; the guest wrote it, and a terminal obeys what it is shown. */
-static void report_last_words(const struct char_backend *console)
+/* The end of the console that exec keeps, line by line. */
+static void report_last_words(const struct vm *vm)
 {
     char text[8192 + 1], *line, *next = text;
-    size_t length = console_memory(console, text, sizeof(text) - 1);
     unsigned lines = 0;
+    size_t length;
+
+    /* Else the person has it elsewhere. */
+    if (vm->options->console_given || vm->options->verbosity >= LOG_LEVEL_INFO)
+        return;
+    length = console_memory(vm->console, text, sizeof(text) - 1);
 
     for (size_t i = 0; i < length; i++) {
-        if ((unsigned char)text[i] < ' ' && text[i] != '\n')
-            text[i] = text[i] == '\r' ? ' ' : '?';
+        if (text[i] == '\r' || !text[i])
+            text[i] = ' ';
     }
-    while (length && text[length - 1] <= ' ')
+    while (length && (text[length - 1] == ' ' || text[length - 1] == '\n'))
         length--;
     text[length] = '\0';
     for (size_t i = length; i-- > 0 && lines < LAST_LINES;) {
@@ -61,8 +67,12 @@ static void report_last_words(const struct char_backend *console)
     }
     if (length)
         log_error("the last lines of its console:");
-    while (length && (line = strsep(&next, "\n")))
+    while (length && (line = strsep(&next, "\n"))) {
+        make_harmless(line);
+        for (size_t end = strlen(line); end && line[end - 1] == ' '; end--)
+            line[end - 1] = '\0';
         log_error("  | %s", line);
+    }
 }
 
 /* The guest ended before it said how the command did. */
@@ -78,22 +88,25 @@ static void report_dead_guest(const struct vm *vm)
         return;
     log_error("the guest %s %s", what[vm->end.reason],
               guest_session_stage(guest_channel_session(vm->channel)));
-    if (!vm->options->console_given && vm->options->verbosity < LOG_LEVEL_INFO)
-        report_last_words(vm->console);
+    report_last_words(vm);
+}
+
+/* Of exec: has the guest gone by itself before it said how the command had? */
+static bool guest_died(const struct vm *vm)
+{
+    int status;
+
+    return vm->channel && !guest_session_ended(guest_channel_session(vm->channel), &status) &&
+           vm_end_status(&vm->end) == EXIT_STATUS_GUEST_DIED;
 }
 
 /* What only exec has to say; `status` is that of the machine's end. Returns the exit status. */
 static int report_command(const struct vm *vm, int status)
 {
     const struct guest_session *session = guest_channel_session(vm->channel);
-    int command, lost = guest_channel_output_error(vm->channel);
-    bool ended = guest_session_ended(session, &command);
+    int lost = guest_channel_output_error(vm->channel);
 
-    /* An end that came from the host's side counts as such, however far the command was. */
-    if (ended &&
-        (vm->end.reason == STOP_COMMAND || vm->end.reason == STOP_POWEROFF || vm->end.reason == STOP_RESET))
-        status = command;
-    else if (!ended)
+    if (guest_died(vm))
         report_dead_guest(vm);
     if (guest_session_failure(session))
         log_error("%s", guest_session_failure(session));
@@ -117,7 +130,10 @@ int vm_report(const struct vm *vm)
         report_device(vm->slots[i]);
     switch (vm->end.reason) {
     case STOP_TIMEOUT:
-        log_warning("the time given with --timeout ran out");
+        log_warning("the time given with --timeout ran out%s%s", vm->channel ? " " : "",
+                    vm->channel ? guest_session_stage(guest_channel_session(vm->channel)) : "");
+        if (vm->channel && !guest_session_answered(guest_channel_session(vm->channel)))
+            report_last_words(vm);
         break;
     case STOP_RESET:
         log_info("the guest asked for a reset");
@@ -129,15 +145,6 @@ int vm_report(const struct vm *vm)
         break;
     }
     return vm->channel ? report_command(vm, status) : status;
-}
-
-/* Of exec: has the guest gone by itself before it said how the command had? */
-static bool guest_died(const struct vm *vm)
-{
-    int status;
-
-    return vm->channel && !guest_session_ended(guest_channel_session(vm->channel), &status) &&
-           vm_end_status(&vm->end) == EXIT_STATUS_GUEST_DIED;
 }
 
 static void report_console_closed(const struct vm *vm)
@@ -181,4 +188,12 @@ void vm_report_exit(const struct vm *vm, bool failed, int status)
     if (!failed)
         report_console_closed(vm);
     events_say(vm->events, EVENT_EXIT, members, ARRAY_SIZE(members));
+}
+
+void vm_report_leaving(const struct vm *vm)
+{
+    if (guest_died(vm))
+        report_dead_guest(vm);
+    vm_report_exit(vm, false, vm_end_status(&vm->end));
+    events_leave(vm->events);
 }

@@ -72,7 +72,8 @@ struct vhost_backend_ops {
     int (*doorbell)(struct vhost_backend *backend, unsigned index);
     /*
      * required: work these queues, with these features. 0 or -errno; then nothing has begun. Not between stop()
-     * and stopped(), nor after ended(): -EPIPE. Bells rung before and meanwhile count
+     * and stopped(), nor after ended(): -EPIPE. A process that has gone unnoticed is started all the same, and ended() follows.
+     * Bells rung before and meanwhile count
      */
     int (*start)(struct vhost_backend *backend, uint64_t features, const struct vhost_queue *queues,
                  unsigned count);

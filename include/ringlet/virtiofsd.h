@@ -36,6 +36,9 @@ struct virtiofsd_options {
     const char *name; /* for ended(); outlives the backend */
 };
 
+/* Where a virtiofsd lies outside of PATH, or NULL. Any thread. */
+const char *virtiofsd_find(void);
+
 /*
  * Start it and shake hands; blocks until it serves, ten seconds at most. The thread that calls is to live as long
  * as the backend: with it, virtiofsd ends. 0, or -errno with a sentence in *err that names the mend (not installed,

@@ -4,7 +4,6 @@
  */
 #include "child_words.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -12,6 +11,8 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "ringlet/harmless.h"
 
 #define LOOKED_AT 2048 /* as many of the last bytes count */
 
@@ -35,15 +36,6 @@ static bool is_noise(const char *line, const char *const *noise)
             return true;
     }
     return false;
-}
-
-/* It handles what the guest sends, who may have got hold of it; and a terminal obeys what it is shown. */
-static void make_harmless(char *line)
-{
-    for (; *line; line++) {
-        if (iscntrl((unsigned char)*line))
-            *line = '?';
-    }
 }
 
 void child_words_read_last(int fd, const char *const *noise, char *words, size_t size)

@@ -49,7 +49,7 @@ struct virtiofsd {
 
 /* --- which program, and how it is told --- */
 
-static const char *find_program(void)
+const char *virtiofsd_find(void)
 {
     static const char *const places[] = { "/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd" };
 
@@ -57,7 +57,7 @@ static const char *find_program(void)
         if (access(places[i], X_OK) == 0)
             return places[i];
     }
-    return "virtiofsd";
+    return NULL;
 }
 
 /* QEMU's lies in a folder of QEMU's. */
@@ -356,7 +356,9 @@ int virtiofsd_open(struct loop *loop, const struct virtiofsd_options *options,
     const struct start start = {
         .options = options,
         .loop = loop,
-        .program = options->program ? options->program : find_program(),
+        .program = options->program   ? options->program
+                   : virtiofsd_find() ? virtiofsd_find()
+                                      : "virtiofsd", /* in PATH, or the sentence that it is not */
         .directory_fd = directory_fd,
         .deadline = now_ms() + START_TIMEOUT_MS,
         .err = &reason,

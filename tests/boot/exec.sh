@@ -67,9 +67,11 @@ exec_statuses() {
 	in_guest 7 -- sh -c 'exit 7' </dev/null
 	in_guest 137 -- sh -c 'kill -9 $$' </dev/null
 	in_guest 127 -- no-such-command </dev/null
-	complained "cannot run the command"
+	complained "no command 'no-such-command'"
 	in_guest 126 -- /etc/passwd </dev/null
+	complained "cannot run '/etc/passwd'"
 	in_guest 126 --workdir /nowhere -- true </dev/null
+	complained "working directory"
 }
 
 exec_outputs() {
@@ -128,6 +130,7 @@ exec_broken_pipe() {
 
 exec_timeout() {
 	patience=12 in_guest 124 -- sleep 1000 </dev/null
+	complained "while the command was running"
 	patience=12 in_guest 124 -- cat <>"$work/never"
 }
 

@@ -139,11 +139,10 @@ static int request(struct fuse_client *client, uint32_t opcode, uint64_t node, c
     available(client)->ring[client->avail_idx % QUEUE_SIZE] = 0;
     __atomic_store_n(&available(client)->idx, ++client->avail_idx, __ATOMIC_RELEASE);
     assert_int_equal(eventfd_write(client->backend->ops->doorbell(client->backend, QUEUE), 1), 0);
-    while (used_ring(client)->idx != client->avail_idx && !client->ended)
+    while (__atomic_load_n(&used_ring(client)->idx, __ATOMIC_ACQUIRE) != client->avail_idx && !client->ended)
         assert_int_equal(loop_run(client->loop), 0);
     if (client->ended)
         return -EPIPE;
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
     memcpy(&answered, client->ram + ANSWER_AT, sizeof(answered));
     assert_int_equal(answered.unique, client->unique);
     if (answered.error == 0 && answer_size) {

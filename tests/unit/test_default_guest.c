@@ -42,7 +42,8 @@ static int set_up(void **state)
 {
     struct home *home = calloc(1, sizeof(*home));
 
-    assert_non_null(home);
+    if (!home)
+        return -1;
     strcpy(home->path, "/tmp/ringlet-default-guest-XXXXXX");
     assert_non_null(mkdtemp(home->path));
     snprintf(home->script, sizeof(home->script), "%s/script", home->path);
@@ -109,7 +110,7 @@ static void assert_found(const struct home *home, const char *below)
     struct default_guest guest = { 0 };
     struct error err = { 0 };
 
-    assert_int_equal(default_guest_find_or_make(home->script, &guest, &err), 0);
+    assert_int_equal(default_guest_find_or_make(home->script, 0, &guest, &err), 0);
     assert_guest_below(home, below, &guest);
 }
 
@@ -118,7 +119,7 @@ static void assert_fails(const struct home *home, int code, const char *words)
     struct default_guest guest = { 0 };
     struct error err = { 0 };
 
-    assert_int_equal(default_guest_find_or_make(home->script, &guest, &err), code);
+    assert_int_equal(default_guest_find_or_make(home->script, 0, &guest, &err), code);
     if (!strstr(err.text, words))
         fail_msg("'%s' is not in: %s", words, err.text);
     assert_null(guest.kernel);
@@ -389,6 +390,22 @@ static void test_a_signal_ends_the_script_and_all_that_it_started(void **state)
     sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
+static void test_patience_that_runs_out_ends_the_script_and_all_that_it_started(void **state)
+{
+    struct home *home = *state;
+    struct default_guest guest = { 0 };
+    struct error err = { 0 };
+
+    write_script(home, "trap '' INT; exec sleep 1000\n");
+    assert_int_equal(default_guest_find_or_make(home->script, 1000000, &guest, &err), -ETIMEDOUT);
+    assert_non_null(strstr(err.text, "--timeout"));
+    assert_null(guest.kernel);
+    /* And one that is faster is not touched. */
+    write_script(home, MAKE PRINT);
+    assert_int_equal(default_guest_find_or_make(home->script, UINT64_C(600000000000), &guest, &err), 0);
+    assert_guest_below(home, "made", &guest);
+}
+
 static void test_a_script_that_does_not_listen_to_signals_is_killed(void **state)
 {
     struct home *home = *state;
@@ -421,7 +438,7 @@ static int status_of_a_process_that_finds_it(const struct home *home, int ignore
             signal(number, SIG_DFL);
         if (ignored)
             signal(ignored, SIG_IGN);
-        result = default_guest_find_or_make(home->script, &guest, &err);
+        result = default_guest_find_or_make(home->script, 0, &guest, &err);
         default_guest_finish(&guest);
         _exit(result == 0 ? 0 : 99);
     }
@@ -466,7 +483,7 @@ static void test_a_program_that_is_not_in_a_build_has_the_installed_script(void 
     struct error err = { 0 };
 
     (void)state;
-    assert_int_equal(default_guest_find(&guest, &err), -ENOENT);
+    assert_int_equal(default_guest_find(0, &guest, &err), -ENOENT);
     assert_non_null(strstr(err.text, "no /nonexistent/guest-images/default"));
 }
 
@@ -504,6 +521,7 @@ int main(void)
         TEST(test_what_the_script_leaves_running_does_not_hold_us_up),
         TEST(test_a_closed_output_is_not_taken_for_the_end),
         TEST(test_a_signal_ends_the_script_and_all_that_it_started),
+        TEST(test_patience_that_runs_out_ends_the_script_and_all_that_it_started),
         TEST(test_a_script_that_does_not_listen_to_signals_is_killed),
         TEST(test_ctrl_c_ends_a_program_that_does_nothing_about_it),
         TEST(test_a_signal_that_is_ignored_changes_nothing),
