@@ -60,6 +60,14 @@ const char *virtiofsd_find(void)
     return NULL;
 }
 
+/* Without one at its place it is in PATH, or there is a sentence that it is not. */
+static const char *program_to_start(void)
+{
+    const char *found = virtiofsd_find();
+
+    return found ? found : "virtiofsd";
+}
+
 /* QEMU's lies in a folder of QEMU's. */
 static bool is_of_qemu(const char *program)
 {
@@ -356,9 +364,7 @@ int virtiofsd_open(struct loop *loop, const struct virtiofsd_options *options,
     const struct start start = {
         .options = options,
         .loop = loop,
-        .program = options->program   ? options->program
-                   : virtiofsd_find() ? virtiofsd_find()
-                                      : "virtiofsd", /* in PATH, or the sentence that it is not */
+        .program = options->program ? options->program : program_to_start(),
         .directory_fd = directory_fd,
         .deadline = now_ms() + START_TIMEOUT_MS,
         .err = &reason,
