@@ -18,89 +18,15 @@
 
 #include <cmocka.h>
 
-#include "console_player.h"
+#include "console_pipes.h"
 
-#define NOT_OPEN 1000
-#define PLENTY   ((size_t)24 << 20) /* bytes through one stream */
-
-struct fixture {
-    struct console_player player;
-    int input[2], output[2]; /* pipes: input[1] is ours to write, output[0] ours to read */
-    int file;                /* or -1 */
-    char folder[32];
-    char path[64];
-    uint8_t pattern[200000];
-    uint8_t got[300000];
-};
-
-static const enum loop_engine engines[] = { LOOP_ENGINE_IO_URING, LOOP_ENGINE_THREADS };
-
-static int setup(void **state)
-{
-    const enum loop_engine *engine = *state;
-    struct fixture *f = calloc(1, sizeof(*f));
-
-    assert_non_null(f);
-    if (!player_init(&f->player, *engine)) {
-        free(f);
-        *state = NULL;
-        return 0;
-    }
-    assert_int_equal(pipe2(f->input, O_CLOEXEC), 0);
-    assert_int_equal(pipe2(f->output, O_CLOEXEC), 0);
-    f->file = -1;
-    strcpy(f->folder, "/tmp/ringlet-test-XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
-    snprintf(f->path, sizeof(f->path), "%s/file", f->folder);
-    for (size_t i = 0; i < sizeof(f->pattern); i++)
-        f->pattern[i] = (uint8_t)(i * 31 + i / 256);
-    *state = f;
-    return 0;
-}
-
-static void close_end(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-
-    if (!f)
-        return 0;
-    player_destroy(&f->player);
-    for (unsigned i = 0; i < 2; i++) {
-        close_end(&f->input[i]);
-        close_end(&f->output[i]);
-    }
-    close_end(&f->file);
-    unlink(f->path);
-    rmdir(f->folder);
-    free(f);
-    return 0;
-}
-
-/* The fixture, or skip where the engine is not to be had. */
-static struct fixture *fixture(void **state)
-{
-    if (!*state)
-        skip();
-    return *state;
-}
-
-static void wait_a_while(struct fixture *f)
-{
-    player_run(&f->player, player_has_waited, NULL);
-}
+#define PLENTY ((size_t)24 << 20) /* bytes through one stream */
 
 /* --- the end of input --- */
 
 static void test_the_end_of_a_pipe_is_told_once_behind_its_last_byte(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
 
     player_open_streams(&f->player, f->input[0], -1, 0);
     assert_int_equal(write(f->input[1], f->pattern, 60000), 60000);
@@ -118,7 +44,7 @@ static void test_the_end_of_a_pipe_is_told_once_behind_its_last_byte(void **stat
 /* The guest is slow: the end waits behind the bytes that it has not taken yet. */
 static void test_the_end_waits_for_a_front_end_that_is_full(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
 
     f->player.appetite = 10;
     player_open_streams(&f->player, f->input[0], -1, 0);
@@ -135,7 +61,7 @@ static void test_the_end_waits_for_a_front_end_that_is_full(void **state)
 
 static void test_a_front_end_that_does_not_care_is_told_nothing(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
     size_t wanted = 3;
 
     f->player.deaf = true;
@@ -154,7 +80,7 @@ static void test_a_front_end_that_does_not_care_is_told_nothing(void **state)
 /* as after "<&-" where nobody has put /dev/null in its place */
 static void test_a_descriptor_that_is_not_open_is_input_that_ends_at_once(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
 
     player_open_streams(&f->player, NOT_OPEN, -1, 0);
     player_run(&f->player, player_input_has_ended, NULL);
@@ -165,7 +91,7 @@ static void test_a_descriptor_that_is_not_open_is_input_that_ends_at_once(void *
 
 static void test_dev_null_is_input_that_ends_at_once(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
 
     f->file = open("/dev/null", O_RDONLY | O_CLOEXEC);
     assert_true(f->file >= 0);
@@ -177,7 +103,7 @@ static void test_dev_null_is_input_that_ends_at_once(void **state)
 
 static void test_a_regular_file_ends_where_it_ends(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
 
     f->file = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     assert_true(f->file >= 0);
@@ -193,7 +119,7 @@ static void test_a_regular_file_ends_where_it_ends(void **state)
 /* Reading a directory gives EISDIR. */
 static void test_a_read_that_fails_ends_the_input(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
 
     f->file = open(f->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_true(f->file >= 0);
@@ -205,7 +131,7 @@ static void test_a_read_that_fails_ends_the_input(void **state)
 
 static void test_a_pipe_that_is_never_closed_does_not_delay_the_end(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
 
     player_open_streams(&f->player, f->input[0], -1, UINT64_MAX);
     wait_a_while(f);
@@ -216,7 +142,7 @@ static void test_a_pipe_that_is_never_closed_does_not_delay_the_end(void **state
 
 static void test_input_that_nobody_took_does_not_delay_the_end(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
 
     f->player.appetite = 5;
     player_open_streams(&f->player, f->input[0], -1, UINT64_MAX);
@@ -231,7 +157,7 @@ static void test_input_that_nobody_took_does_not_delay_the_end(void **state)
 
 static void test_a_reader_that_leaves_is_told_of_once(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
 
     player_open_streams(&f->player, -1, f->output[1], 0);
     player_send(&f->player, "a", 1);
@@ -252,7 +178,7 @@ static void test_a_reader_that_leaves_is_told_of_once(void **state)
 
 static void test_a_full_disk_is_a_loss_of_output(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
 
     f->file = open("/dev/full", O_WRONLY | O_CLOEXEC);
     assert_true(f->file >= 0);
@@ -267,7 +193,7 @@ static void test_a_full_disk_is_a_loss_of_output(void **state)
 /* Who is not told, and so goes on writing, gets what fits into the file once there is room again. */
 static void test_a_log_goes_on_when_the_disk_has_room_again(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
     int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
 
     assert_true(full >= 0);
@@ -289,7 +215,7 @@ static void test_a_log_goes_on_when_the_disk_has_room_again(void **state)
 
 static void test_no_output_takes_everything_and_loses_nothing(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
 
     player_open_streams(&f->player, f->input[0], -1, 0);
     player_send(&f->player, f->pattern, sizeof(f->pattern));
@@ -301,7 +227,7 @@ static void test_no_output_takes_everything_and_loses_nothing(void **state)
 
 static void test_no_input_has_no_end(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
 
     player_open_streams(&f->player, -1, f->output[1], 0);
     player_send(&f->player, "out", 3);
@@ -341,7 +267,7 @@ static void drained(void *argument)
 
 static void test_a_stream_that_never_gives_up_waits_for_its_reader(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
     size_t in_pipe = (size_t)fcntl(f->output[1], F_GETPIPE_SZ), count = 0;
 
     player_open_streams(&f->player, -1, f->output[1], UINT64_MAX);
@@ -361,7 +287,7 @@ static void test_a_stream_that_never_gives_up_waits_for_its_reader(void **state)
 
 static void test_a_stream_that_never_gives_up_is_done_when_its_reader_leaves(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
     size_t in_pipe = (size_t)fcntl(f->output[1], F_GETPIPE_SZ);
 
     player_open_streams(&f->player, -1, f->output[1], UINT64_MAX);
@@ -418,7 +344,7 @@ static void check_bytes(struct console_player *player, const uint8_t *bytes, siz
 
 static void test_much_input_arrives_complete_and_in_order(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
     pthread_t writer;
     void *failed;
 
@@ -449,7 +375,7 @@ static void *read_plenty(void *argument)
 
 static void test_much_output_arrives_complete_and_in_order(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
     uint8_t *bytes = malloc(PLENTY);
     pthread_t reader;
     void *failed;
@@ -469,30 +395,25 @@ static void test_much_output_arrives_complete_and_in_order(void **state)
 
 int main(void)
 {
-#define TEST(name)                                                                                           \
-    { #name " (io_uring)", name, setup, teardown, (void *)&engines[0] },                                     \
-    {                                                                                                        \
-#name " (threads)", name, setup, teardown, (void *)&engines[1]                                       \
-    }
     const struct CMUnitTest tests[] = {
-        TEST(test_the_end_of_a_pipe_is_told_once_behind_its_last_byte),
-        TEST(test_the_end_waits_for_a_front_end_that_is_full),
-        TEST(test_a_front_end_that_does_not_care_is_told_nothing),
-        TEST(test_a_descriptor_that_is_not_open_is_input_that_ends_at_once),
-        TEST(test_dev_null_is_input_that_ends_at_once),
-        TEST(test_a_regular_file_ends_where_it_ends),
-        TEST(test_a_read_that_fails_ends_the_input),
-        TEST(test_a_pipe_that_is_never_closed_does_not_delay_the_end),
-        TEST(test_input_that_nobody_took_does_not_delay_the_end),
-        TEST(test_a_reader_that_leaves_is_told_of_once),
-        TEST(test_a_full_disk_is_a_loss_of_output),
-        TEST(test_a_log_goes_on_when_the_disk_has_room_again),
-        TEST(test_no_output_takes_everything_and_loses_nothing),
-        TEST(test_no_input_has_no_end),
-        TEST(test_a_stream_that_never_gives_up_waits_for_its_reader),
-        TEST(test_a_stream_that_never_gives_up_is_done_when_its_reader_leaves),
-        TEST(test_much_input_arrives_complete_and_in_order),
-        TEST(test_much_output_arrives_complete_and_in_order),
+        ON_BOTH_ENGINES(test_the_end_of_a_pipe_is_told_once_behind_its_last_byte),
+        ON_BOTH_ENGINES(test_the_end_waits_for_a_front_end_that_is_full),
+        ON_BOTH_ENGINES(test_a_front_end_that_does_not_care_is_told_nothing),
+        ON_BOTH_ENGINES(test_a_descriptor_that_is_not_open_is_input_that_ends_at_once),
+        ON_BOTH_ENGINES(test_dev_null_is_input_that_ends_at_once),
+        ON_BOTH_ENGINES(test_a_regular_file_ends_where_it_ends),
+        ON_BOTH_ENGINES(test_a_read_that_fails_ends_the_input),
+        ON_BOTH_ENGINES(test_a_pipe_that_is_never_closed_does_not_delay_the_end),
+        ON_BOTH_ENGINES(test_input_that_nobody_took_does_not_delay_the_end),
+        ON_BOTH_ENGINES(test_a_reader_that_leaves_is_told_of_once),
+        ON_BOTH_ENGINES(test_a_full_disk_is_a_loss_of_output),
+        ON_BOTH_ENGINES(test_a_log_goes_on_when_the_disk_has_room_again),
+        ON_BOTH_ENGINES(test_no_output_takes_everything_and_loses_nothing),
+        ON_BOTH_ENGINES(test_no_input_has_no_end),
+        ON_BOTH_ENGINES(test_a_stream_that_never_gives_up_waits_for_its_reader),
+        ON_BOTH_ENGINES(test_a_stream_that_never_gives_up_is_done_when_its_reader_leaves),
+        ON_BOTH_ENGINES(test_much_input_arrives_complete_and_in_order),
+        ON_BOTH_ENGINES(test_much_output_arrives_complete_and_in_order),
     };
 
     signal(SIGPIPE, SIG_IGN);

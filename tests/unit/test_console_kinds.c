@@ -18,88 +18,15 @@
 
 #include <cmocka.h>
 
-#include "console_player.h"
+#include "console_pipes.h"
 
 #define RING 65536
-
-struct fixture {
-    struct console_player player;
-    int input[2], output[2]; /* pipes: input[1] is ours to write, output[0] ours to read */
-    int file;                /* or -1 */
-    char folder[32];
-    char path[64];
-    uint8_t pattern[200000];
-    uint8_t got[300000];
-};
-
-static const enum loop_engine engines[] = { LOOP_ENGINE_IO_URING, LOOP_ENGINE_THREADS };
-
-static int setup(void **state)
-{
-    const enum loop_engine *engine = *state;
-    struct fixture *f = calloc(1, sizeof(*f));
-
-    assert_non_null(f);
-    if (!player_init(&f->player, *engine)) {
-        free(f);
-        *state = NULL;
-        return 0;
-    }
-    assert_int_equal(pipe2(f->input, O_CLOEXEC), 0);
-    assert_int_equal(pipe2(f->output, O_CLOEXEC), 0);
-    f->file = -1;
-    strcpy(f->folder, "/tmp/ringlet-test-XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
-    snprintf(f->path, sizeof(f->path), "%s/file", f->folder);
-    for (size_t i = 0; i < sizeof(f->pattern); i++)
-        f->pattern[i] = (uint8_t)(i * 31 + i / 256);
-    *state = f;
-    return 0;
-}
-
-static void close_end(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-
-    if (!f)
-        return 0;
-    player_destroy(&f->player);
-    for (unsigned i = 0; i < 2; i++) {
-        close_end(&f->input[i]);
-        close_end(&f->output[i]);
-    }
-    close_end(&f->file);
-    unlink(f->path);
-    rmdir(f->folder);
-    free(f);
-    return 0;
-}
-
-/* The fixture, or skip where the engine is not to be had. */
-static struct fixture *fixture(void **state)
-{
-    if (!*state)
-        skip();
-    return *state;
-}
-
-static void wait_a_while(struct fixture *f)
-{
-    player_run(&f->player, player_has_waited, NULL);
-}
 
 /* --- what is kept in memory --- */
 
 static void test_memory_keeps_the_last_of_the_output(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
     char *kept = (char *)f->got;
 
     player_open(&f->player, (struct console_options){ .kind = CONSOLE_MEMORY });
@@ -122,7 +49,7 @@ static void test_memory_keeps_the_last_of_the_output(void **state)
 /* More than the ring before the loop's first turn: the front end's rest is asked for, and nothing hangs. */
 static void test_memory_takes_what_was_written_before_the_loop_ran(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
 
     player_open(&f->player, (struct console_options){ .kind = CONSOLE_MEMORY });
     player_send(&f->player, f->pattern, sizeof(f->pattern));
@@ -134,7 +61,7 @@ static void test_memory_takes_what_was_written_before_the_loop_ran(void **state)
 
 static void test_memory_without_output_is_empty_and_other_kinds_have_none(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
     char byte;
 
     player_open(&f->player, (struct console_options){ .kind = CONSOLE_MEMORY });
@@ -152,7 +79,7 @@ static void test_memory_without_output_is_empty_and_other_kinds_have_none(void *
 
 static void test_a_file_by_descriptor_is_carried_on_where_it_stands(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
     char name[16];
 
     f->file = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -169,7 +96,7 @@ static void test_a_file_by_descriptor_is_carried_on_where_it_stands(void **state
 
 static void test_a_pipe_by_descriptor_stays_blocking_and_holds_nobody_up(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
     size_t in_pipe = (size_t)fcntl(f->output[1], F_GETPIPE_SZ);
     char name[16];
 
@@ -187,7 +114,7 @@ static void test_a_pipe_by_descriptor_stays_blocking_and_holds_nobody_up(void **
 
 static void test_a_descriptor_that_will_not_do_is_refused_by_its_name(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
     struct console_options options = { .kind = CONSOLE_FILE, .path = "fd=1000" };
     struct error err = { 0 };
     char name[16];
@@ -214,7 +141,7 @@ static void test_a_descriptor_that_will_not_do_is_refused_by_its_name(void **sta
 
 static void test_a_listening_socket_by_descriptor_is_served_and_left_in_place(void **state)
 {
-    struct fixture *f = fixture(state);
+    struct fixture *f = console_fixture(state);
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     size_t wanted = 5;
     struct stat status;
@@ -246,19 +173,14 @@ static void test_a_listening_socket_by_descriptor_is_served_and_left_in_place(vo
 
 int main(void)
 {
-#define TEST(name)                                                                                           \
-    { #name " (io_uring)", name, setup, teardown, (void *)&engines[0] },                                     \
-    {                                                                                                        \
-#name " (threads)", name, setup, teardown, (void *)&engines[1]                                       \
-    }
     const struct CMUnitTest tests[] = {
-        TEST(test_memory_keeps_the_last_of_the_output),
-        TEST(test_memory_takes_what_was_written_before_the_loop_ran),
-        TEST(test_memory_without_output_is_empty_and_other_kinds_have_none),
-        TEST(test_a_file_by_descriptor_is_carried_on_where_it_stands),
-        TEST(test_a_pipe_by_descriptor_stays_blocking_and_holds_nobody_up),
-        TEST(test_a_descriptor_that_will_not_do_is_refused_by_its_name),
-        TEST(test_a_listening_socket_by_descriptor_is_served_and_left_in_place),
+        ON_BOTH_ENGINES(test_memory_keeps_the_last_of_the_output),
+        ON_BOTH_ENGINES(test_memory_takes_what_was_written_before_the_loop_ran),
+        ON_BOTH_ENGINES(test_memory_without_output_is_empty_and_other_kinds_have_none),
+        ON_BOTH_ENGINES(test_a_file_by_descriptor_is_carried_on_where_it_stands),
+        ON_BOTH_ENGINES(test_a_pipe_by_descriptor_stays_blocking_and_holds_nobody_up),
+        ON_BOTH_ENGINES(test_a_descriptor_that_will_not_do_is_refused_by_its_name),
+        ON_BOTH_ENGINES(test_a_listening_socket_by_descriptor_is_served_and_left_in_place),
     };
 
     signal(SIGPIPE, SIG_IGN);
