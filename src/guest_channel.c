@@ -23,6 +23,7 @@
 #include "ringlet/virtio_console.h"
 
 struct guest_channel {
+    bool terminal; /* -t */
     char *settings;
     struct char_backend *streams[GUEST_STREAM_COUNT]; /* that of control is the session's */
     struct guest_session *session;
@@ -94,6 +95,7 @@ int guest_channel_open(struct loop *loop, const struct run_options *options, str
 
     if (!channel)
         return error_set(err, -ENOMEM, "out of memory");
+    channel->terminal = options->exec.terminal;
     result = make_settings(channel, options, &size, err);
     if (result == 0)
         result = open_streams(channel, loop, options, stop, err);
@@ -144,7 +146,7 @@ void guest_channel_window_changed(struct guest_channel *channel)
     uint16_t rows, columns;
 
     window_size(&rows, &columns);
-    if (rows && columns)
+    if (channel->terminal && rows && columns)
         guest_session_window(channel->session, rows, columns);
 }
 

@@ -32,7 +32,7 @@ struct guest_session *guest_channel_session(struct guest_channel *channel);
 /* The stream that reads the caller's input, which a terminal's job control may have stopped. */
 struct char_backend *guest_channel_input(struct guest_channel *channel);
 
-/* With -t: the window changed; tell the guest. Loop thread. */
+/* The window changed: with -t, tell the guest. Loop thread. */
 void guest_channel_window_changed(struct guest_channel *channel);
 
 /* Why output of the command was lost, -errno; 0 if none was, or if its reader went away, as readers may. */

@@ -46,7 +46,7 @@ struct stream {
     struct guest_session *session;
     struct char_backend *backend;
     bool opened, closed; /* by the guest */
-    bool finishing, drained;
+    bool finishing;
 };
 
 struct guest_session {
@@ -359,7 +359,6 @@ static void stream_drained(void *argument)
 {
     struct stream *stream = argument;
 
-    stream->drained = true;
     if (--stream->session->undrained == 0)
         all_drained(stream->session);
 }

@@ -16,11 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "child_process.h"
 #include "child_words.h"
+#include "monotonic.h"
 #include "net_stream.h"
 #include "ringlet/backend_provider.h"
 #include "ringlet/cleanup.h"
@@ -160,25 +160,18 @@ static int greet(int fd)
     return send(fd, frame, sizeof(frame), MSG_NOSIGNAL) == sizeof(frame) ? 0 : -errno;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
-
 /* Until it has fetched the greeting, has ended, or it takes too long. */
 static int wait_until_ready(struct net_passt *passt, int fd, struct error *err)
 {
     struct pollfd polled[] = { { .fd = fd, .events = POLLOUT },
                                { .fd = passt->child.pidfd, .events = POLLIN } };
     char words[CHILD_WORDS_SIZE], end[CHILD_END_SIZE];
-    int64_t deadline = now_ms() + START_TIMEOUT_MS;
+    int64_t deadline = monotonic_ms() + START_TIMEOUT_MS;
     int ready, status;
 
     do
-        ready = poll(polled, ARRAY_SIZE(polled), (int)(deadline > now_ms() ? deadline - now_ms() : 0));
+        ready = poll(polled, ARRAY_SIZE(polled),
+                     (int)(deadline > monotonic_ms() ? deadline - monotonic_ms() : 0));
     while (ready < 0 && errno == EINTR);
     if (ready < 0)
         return error_set(err, -errno, "cannot wait for passt: %s", strerror(errno));
@@ -188,7 +181,7 @@ static int wait_until_ready(struct net_passt *passt, int fd, struct error *err)
     if (!(polled[0].revents & (POLLHUP | POLLERR)) && !polled[1].revents)
         return 0;
     /* It has closed the socket, or is about to: its end follows. */
-    child_process_wait(&passt->child, (int)(deadline - now_ms()), &status);
+    child_process_wait(&passt->child, (int)(deadline - monotonic_ms()), &status);
     child_words_read_last(passt->words_fd, noise, words, sizeof(words));
     child_words_describe_end(status, words, end, sizeof(end));
     return error_set(err, -ECHILD, "passt does not start%s", end);

@@ -29,9 +29,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "monotonic.h"
 #include "ringlet/cleanup.h"
 #include "ringlet/io_client.h"
 #include "ringlet/loop.h"
@@ -154,14 +154,6 @@ static void fail(struct vhost_user *user, const char *reason)
 
 /* --- the handshake --- */
 
-static int64_t now_ms(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
-
 /* All of `length` bytes. A process that ends without closing (somebody has its socket) counts as closed. */
 static int receive(const struct vhost_user_options *options, uint8_t *bytes, size_t length, int64_t deadline)
 {
@@ -169,7 +161,7 @@ static int receive(const struct vhost_user_options *options, uint8_t *bytes, siz
                                { .fd = options->pidfd, .events = POLLIN } };
 
     for (size_t have = 0; have < length;) {
-        int64_t left = deadline - now_ms();
+        int64_t left = deadline - monotonic_ms();
         ssize_t got = recv(options->fd, bytes + have, length - have, MSG_DONTWAIT);
         int ready;
 
@@ -217,7 +209,7 @@ static int inquire(const struct vhost_user_options *options, enum vhost_user_req
 
 static int shake_hands(struct vhost_user *user, const struct vhost_user_options *options)
 {
-    int64_t deadline = now_ms() + options->timeout_ms;
+    int64_t deadline = monotonic_ms() + options->timeout_ms;
     uint64_t features = 0, protocol_features = 0, queues = VHOST_MAX_QUEUES;
     int result = say(options->fd, vhost_user_plain(VHOST_USER_SET_OWNER));
 

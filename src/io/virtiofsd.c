@@ -20,12 +20,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "child_process.h"
 #include "child_sandbox.h"
 #include "child_words.h"
+#include "monotonic.h"
 #include "ringlet/cleanup.h"
 #include "ringlet/error.h"
 #include "ringlet/open_path.h"
@@ -139,14 +139,6 @@ struct start {
     struct error *err;
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
-
 /* A connection that nobody has accepted yet. 0 or -errno */
 static int connect_ahead(int *ret_ours, int *ret_listening)
 {
@@ -213,7 +205,7 @@ static int say_not_served(const struct start *start, struct virtiofsd *virtiofsd
                          start->program);
     case -ECONNRESET:
         /* It has ended, or is about to: with the socket it has nothing more to do. */
-        child_process_wait(&virtiofsd->child, (int)(start->deadline - now_ms()), &status);
+        child_process_wait(&virtiofsd->child, (int)(start->deadline - monotonic_ms()), &status);
         child_words_read_last(virtiofsd->words_fd, NULL, words, sizeof(words));
         child_words_describe_end(status, words, end, sizeof(end));
         return error_set(start->err, -ECHILD, "virtiofsd does not start%s", end);
@@ -282,7 +274,7 @@ static int try_way(const struct start *start, const struct way *way, struct virt
     close(steal_fd(&listening));
     user.fd = ours;
     user.pidfd = virtiofsd->child.pidfd;
-    user.timeout_ms = (int)(start->deadline - now_ms());
+    user.timeout_ms = (int)(start->deadline - monotonic_ms());
     result = vhost_user_create(start->loop, &user, ret_backend);
     if (result < 0) {
         *ret_next = result == -ECONNRESET;
@@ -366,7 +358,7 @@ int virtiofsd_open(struct loop *loop, const struct virtiofsd_options *options,
         .loop = loop,
         .program = options->program ? options->program : program_to_start(),
         .directory_fd = directory_fd,
-        .deadline = now_ms() + START_TIMEOUT_MS,
+        .deadline = monotonic_ms() + START_TIMEOUT_MS,
         .err = &reason,
     };
     int result = -EPERM;
