@@ -57,6 +57,25 @@ package_candidate() {
 	[[ "$version" == '(none)' ]] || printf '%s\n' "$version"
 }
 
+# Where there is a virtiofsd; fails when there is none.
+virtiofsd_place() {
+	local place
+	for place in /usr/libexec/virtiofsd /usr/lib/qemu/virtiofsd; do
+		[[ ! -x $place ]] || { echo "$place" && return; }
+	done
+	return 1
+}
+
+# need_virtiofsd: have it installed. Since Debian 13 it is a package of its own.
+need_virtiofsd() {
+	local package=qemu-system-common
+	! virtiofsd_place >/dev/null || return 0
+	[[ -n "$(package_candidate "$package")" ]] || packages_update
+	[[ -z "$(package_candidate virtiofsd)" ]] || package=virtiofsd
+	need_packages "$package"
+	virtiofsd_place >/dev/null || packages_fail "there is no virtiofsd in the package $package"
+}
+
 # unpack_package PACKAGE VERSION DIR: download a package and unpack its files
 # under DIR without installing it.
 unpack_package() {

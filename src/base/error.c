@@ -24,7 +24,7 @@ void error_prefix(struct error *err, const char *format, ...)
 {
     char old[ERROR_TEXT_SIZE];
     va_list arguments;
-    int length;
+    int length, room;
 
     if (!err)
         return;
@@ -34,5 +34,6 @@ void error_prefix(struct error *err, const char *format, ...)
     va_end(arguments);
     if (length < 0 || (size_t)length >= sizeof(err->text))
         return;
-    snprintf(err->text + length, sizeof(err->text) - (size_t)length, ": %s", old);
+    room = (int)sizeof(err->text) - length;
+    snprintf(err->text + length, (size_t)room, ": %.*s", room, old);
 }

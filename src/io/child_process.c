@@ -117,7 +117,8 @@ static int become(const struct child_process_options *options, int *report, enum
         return result;
     *step = CHILD_STEP_PROGRAM;
     execvp(options->argv[0], (char *const *)(void *)(uintptr_t)options->argv);
-    return -errno;
+    /* A folder of PATH that we may not enter says EACCES too, and the program is as little there. */
+    return errno == EACCES && !strchr(options->argv[0], '/') ? -ENOENT : -errno;
 }
 
 /* What a child that failed writes into the pipe. */

@@ -36,7 +36,7 @@ enum child_step {
     CHILD_STEP_PROCESS,    /* making a process, its descriptors */
     CHILD_STEP_NAMESPACES, /* the sandbox: the system refuses namespaces */
     CHILD_STEP_DIRECTORY,  /* the sandbox: this directory cannot be shown in it */
-    CHILD_STEP_PROGRAM,    /* execve() */
+    CHILD_STEP_PROGRAM,    /* execve(); -ENOENT for a name that PATH does not lead to, for whatever reason */
     CHILD_STEP_COUNT,
 };
 

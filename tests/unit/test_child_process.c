@@ -12,6 +12,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -86,6 +88,35 @@ static void test_a_program_that_is_not_there_is_told_as_such(void **state)
     assert_int_equal(start(missing_argv, NULL, &child, &step), -ENOENT);
     assert_int_equal(step, CHILD_STEP_PROGRAM);
     assert_int_equal(child.pidfd, 7);
+    assert_no_child();
+}
+
+/* As when a folder of PATH is root's alone: nobody can say what is in it. */
+static void test_a_program_that_path_does_not_lead_to_is_not_there(void **state)
+{
+    static const char *const bare_argv[] = { "program", NULL };
+    char folder[] = "/tmp/ringlet-child-XXXXXX", path[64];
+    char *before = strdup(getenv("PATH"));
+    struct child_process child;
+    enum child_step step;
+    int fd;
+
+    (void)state;
+    assert_non_null(before);
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/program", folder);
+    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(setenv("PATH", folder, 1), 0);
+    assert_int_equal(start(bare_argv, NULL, &child, &step), -ENOENT);
+    assert_int_equal(step, CHILD_STEP_PROGRAM);
+    /* the one that was named by its path is there, and cannot be run */
+    assert_int_equal(start((const char *const[]){ path, NULL }, NULL, &child, &step), -EACCES);
+    assert_int_equal(setenv("PATH", before, 1), 0);
+    free(before);
+    unlink(path);
+    rmdir(folder);
     assert_no_child();
 }
 
@@ -219,6 +250,7 @@ int main(void)
         cmocka_unit_test(test_a_child_that_ends_is_reaped_once_with_its_status),
         cmocka_unit_test(test_a_child_that_does_not_end_is_not_waited_for),
         cmocka_unit_test(test_a_program_that_is_not_there_is_told_as_such),
+        cmocka_unit_test(test_a_program_that_path_does_not_lead_to_is_not_there),
         cmocka_unit_test(test_a_child_takes_so_many_descriptors_and_no_more),
         cmocka_unit_test(test_a_sandbox_says_what_it_failed_at),
         cmocka_unit_test(test_the_last_line_that_says_something_is_kept),
