@@ -28,11 +28,6 @@
 #include "ringlet/log.h"
 #include "ringlet/util.h"
 
-/* Where the build has it installed; a unit test names the script. */
-#ifndef RINGLET_DATADIR
-#define RINGLET_DATADIR "/nonexistent"
-#endif
-
 #define INSTEAD "give --kernel with --image, --root or --initrd"
 
 /* Between the polite way of ending the script and the other. */
@@ -376,7 +371,7 @@ int default_guest_find_or_make(const char *script, uint64_t patience, struct def
  * A program in BUILD/src/ is one that was just built, and its source tree is above; only the build has it lie in a
  * "src". Anything else has the installed script, since a file above the program may be anybody's.
  */
-static char *script_path(void)
+static char *script_path(const char *installed)
 {
     char program[PATH_MAX], *slash, *script;
     ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
@@ -396,12 +391,13 @@ static char *script_path(void)
             }
         }
     }
-    return strdup(RINGLET_DATADIR "/guest-images/default");
+    return strdup(installed);
 }
 
-int default_guest_find(uint64_t patience, struct default_guest *ret_guest, struct error *err)
+int default_guest_find(const char *installed, uint64_t patience, struct default_guest *ret_guest,
+                       struct error *err)
 {
-    CLEANUP_FREE char *script = script_path();
+    CLEANUP_FREE char *script = script_path(installed);
 
     if (!script)
         return error_set(err, -ENOMEM, "out of memory");

@@ -22,11 +22,12 @@ struct default_guest {
 /*
  * Find it, or have it made: that may take minutes and says so on stderr, where the script's own words go as well.
  * SIGINT, SIGTERM, SIGHUP and SIGQUIT end the script with all that it started, and are then raised once more, to
- * do to this process what they would have done. After `patience` nanoseconds (0: never) it is ended likewise. 0;
+ * do to this process what they would have done. `installed` is the script of a program that was not just built. After `patience` nanoseconds (0: never) it is ended likewise. 0;
  * -EINTR, where they did not end us; -ETIMEDOUT; or another -errno; with *err. Blocks; to be called before there are
  * threads, and with those signals not blocked.
  */
-int default_guest_find(uint64_t patience, struct default_guest *ret_guest, struct error *err);
+int default_guest_find(const char *installed, uint64_t patience, struct default_guest *ret_guest,
+                       struct error *err);
 
 /* The same with the script named; for tests. */
 int default_guest_find_or_make(const char *script, uint64_t patience, struct default_guest *ret_guest,

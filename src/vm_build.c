@@ -318,7 +318,8 @@ int vm_prepare(struct vm *vm, struct error *err)
     if (result == 0)
         result = named_files_check(vm->options, err);
     if (result == 0 && !vm->options->kernel)
-        result = default_guest_find(vm->options->timeout, &vm->guest, err);
+        result = default_guest_find(RINGLET_DATADIR "/guest-images/default", vm->options->timeout, &vm->guest,
+                                    err);
     return result;
 }
 

@@ -54,7 +54,8 @@ struct console_options {
 
 /*
  * Open descriptors 0, 1 and 2 on /dev/null where they are closed, so that no file opened later takes their
- * place. Call first in main(). 0 or -errno.
+ * place: stdin is then empty, a write to stdout fails with EBADF, and stderr takes everything. Call first in main().
+ * 0 or -errno.
  */
 int console_reserve_stdio(void);
 

@@ -4,7 +4,9 @@
  *
  * Standard error may be a pipe whose reader has stalled, and a write to it would then never return; but a VM
  * has to end whatever becomes of what is said about it. So there is a wait for room, a bounded one, and of
- * the lines of one stall only the first has it.
+ * the lines of one stall only the first has it. Room that was there may have gone to a command's own words, which
+ * `exec` writes to the same pipe: the write itself does not wait either, where the kernel knows how (pipes since
+ * Linux 6.4, sockets; not terminals).
  */
 #include "ringlet/log.h"
 
@@ -14,9 +16,12 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define PATIENCE 1000 /* milliseconds */
+#define ATTEMPTS 16   /* to use room that somebody else was always faster to use */
 
 /* What there is to know of our stderr: how much the person wants, is its terminal raw, was it stalled. */
 static _Atomic int current_level = LOG_LEVEL_WARNING;
@@ -31,6 +36,25 @@ void log_set_level(enum log_level level)
 void log_set_raw_terminal(int raw)
 {
     atomic_store(&terminal_is_raw, raw);
+}
+
+/* Nobody reads a file, so that a write to it, however slow, comes to its end. */
+static bool may_stall(void)
+{
+    struct stat status;
+
+    return fstat(STDERR_FILENO, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode));
+}
+
+/* False if there was no room after all. There is nobody to tell that stderr cannot be written. */
+static bool write_now(char *line, size_t length)
+{
+    const struct iovec whole = { line, length };
+    ssize_t written = pwritev2(STDERR_FILENO, &whole, 1, -1, may_stall() ? RWF_NOWAIT : 0);
+
+    if (written < 0 && errno == EOPNOTSUPP)
+        written = write(STDERR_FILENO, line, length);
+    return written >= 0 || errno != EAGAIN;
 }
 
 /* Is there room for a line? A pipe that says so has it for PIPE_BUF bytes. */
@@ -65,9 +89,10 @@ __attribute__((format(printf, 2, 0))) static void log_line(enum log_level level,
     if (atomic_load(&terminal_is_raw))
         line[length++] = '\r';
     line[length++] = '\n';
-    /* There is nobody to tell that stderr cannot be written. */
-    if (!wait_for_room() || write(STDERR_FILENO, line, length) < 0)
-        return;
+    for (unsigned i = 0; i < ATTEMPTS && wait_for_room(); i++) {
+        if (write_now(line, length))
+            return;
+    }
 }
 
 #define DEFINE_LOG(name, level)                                                                              \

@@ -236,11 +236,11 @@ static void set_output(struct console *console, int output_fd)
 {
     struct stat status;
 
-    if (!is_open_for(output_fd, O_RDONLY) || fstat(output_fd, &status) < 0) {
-        console->stream.keeps_no_count = true;
-        return;
-    }
+    console->stream.keeps_no_count = output_fd < 0;
     console->output_fd = output_fd;
+    /* One that cannot be written is an error as soon as something is. */
+    if (output_fd < 0 || !is_open_for(output_fd, O_RDONLY) || fstat(output_fd, &status) < 0)
+        return;
     if (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode))
         return; /* opened again it would start at the front, and it never blocks for long */
     if (S_ISFIFO(status.st_mode) || isatty(output_fd))
@@ -407,14 +407,15 @@ void console_continue(struct char_backend *backend)
 
 int console_reserve_stdio(void)
 {
-    int fd;
+    /* What is written to a closed stdout is an error, as everywhere: a command's output is not to vanish unsaid. */
+    static const int modes[] = {
+        [STDIN_FILENO] = O_RDONLY, [STDOUT_FILENO] = O_RDONLY, [STDERR_FILENO] = O_WRONLY
+    };
 
-    /* open() takes the lowest number that is free: when it gives 3, the three below are taken. */
-    do {
-        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-        if (fd < 0)
+    /* open() takes the lowest number that is free. */
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", modes[fd] | O_CLOEXEC) < 0)
             return -errno;
-    } while (fd <= STDERR_FILENO);
-    close(fd);
+    }
     return 0;
 }

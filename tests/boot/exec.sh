@@ -126,6 +126,14 @@ exec_broken_pipe() {
 	timeout 300 "$ringlet" exec --timeout "${patience}s" -- sh -c 'yes; true' </dev/null 2>"$work/err" >/dev/full || status=$?
 	ended 125 "$status"
 	complained "No space left"
+	status=0
+	timeout 300 "$ringlet" exec --timeout "${patience}s" -- sh -c 'echo lost; exit 3' </dev/null 2>"$work/err" >&- || status=$?
+	ended 125 "$status"
+	complained "Bad file descriptor"
+	# What is not written is not missed.
+	status=0
+	timeout 300 "$ringlet" exec --timeout "${patience}s" -- sh -c 'exit 3' </dev/null 2>"$work/err" >&- || status=$?
+	ended 3 "$status"
 }
 
 exec_timeout() {
@@ -194,7 +202,7 @@ group_exec() {
 	run_case "exec: every kind of input" exec_inputs
 	run_case "exec: variables, directory, user, name" exec_settings
 	run_case "exec: what the command leaves behind does not hold it up" exec_orphans
-	run_case "exec: a reader that goes, a full disk" exec_broken_pipe
+	run_case "exec: a reader that goes, a full disk, a closed output" exec_broken_pipe
 	run_case "exec: the timeout" exec_timeout
 	run_case "exec: signals" exec_signals
 	run_case "exec: a terminal" exec_terminal

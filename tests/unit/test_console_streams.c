@@ -355,7 +355,7 @@ static void test_dev_null_is_input_that_has_ended(void **state)
     close(fd);
 }
 
-static void test_descriptors_that_are_not_open_are_no_input_and_no_output(void **state)
+static void test_descriptors_that_are_not_open_are_no_input_and_lose_output(void **state)
 {
     struct fixture *f = fixture(state);
 
@@ -364,7 +364,25 @@ static void test_descriptors_that_are_not_open_are_no_input_and_no_output(void *
     player_run(&f->player, player_has_sent, NULL);
     player_finish(&f->player);
     assert_int_equal(f->player.received_count, 0);
-    assert_int_equal(console_dropped(f->player.backend), 0);
+    assert_int_equal(console_dropped(f->player.backend), sizeof(f->pattern));
+    assert_int_equal(console_write_error(f->player.backend), -EBADF);
+    assert_int_equal(f->player.output_losses, 1);
+}
+
+/* As stdout is where it was closed: console_reserve_stdio(). */
+static void test_output_that_may_only_be_read_is_lost(void **state)
+{
+    struct fixture *f = fixture(state);
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    player_open_streams(&f->player, -1, fd, 0);
+    assert_int_equal(console_write_error(f->player.backend), 0);
+    player_send(&f->player, "x", 1);
+    player_run(&f->player, player_has_sent, NULL);
+    player_finish(&f->player);
+    assert_int_equal(console_write_error(f->player.backend), -EBADF);
+    close(fd);
 }
 
 static void test_output_to_a_file_follows_what_is_in_it(void **state)
@@ -533,7 +551,8 @@ int main(void)
         TEST(test_end_of_input_leaves_output_working),
         TEST(test_a_file_as_input_is_read_to_its_end),
         TEST(test_dev_null_is_input_that_has_ended),
-        TEST(test_descriptors_that_are_not_open_are_no_input_and_no_output),
+        TEST(test_descriptors_that_are_not_open_are_no_input_and_lose_output),
+        TEST(test_output_that_may_only_be_read_is_lost),
         TEST(test_output_to_a_file_follows_what_is_in_it),
         TEST(test_shared_descriptors_stay_blocking),
         TEST(test_file_starts_empty_and_gets_everything),

@@ -483,7 +483,7 @@ static void test_a_program_that_is_not_in_a_build_has_the_installed_script(void 
     struct error err = { 0 };
 
     (void)state;
-    assert_int_equal(default_guest_find(0, &guest, &err), -ENOENT);
+    assert_int_equal(default_guest_find("/nonexistent/guest-images/default", 0, &guest, &err), -ENOENT);
     assert_non_null(strstr(err.text, "no /nonexistent/guest-images/default"));
 }
 

@@ -5,10 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -35,6 +38,7 @@ static int set_up(void **state)
     close(ends[1]);
     log_set_level(LOG_LEVEL_WARNING);
     log_set_raw_terminal(0);
+    signal(SIGPIPE, SIG_IGN); /* as vm_end.c has it */
     *state = &capture;
     return 0;
 }
@@ -155,6 +159,41 @@ static void test_log_does_not_wait_for_ever_for_a_reader_that_stalls(void **stat
     assert_string_equal(next_line(*state), "ringlet: he is back\n");
 }
 
+/* Two lines, one behind the other, as read from `reader`. */
+static void assert_two_lines(int reader)
+{
+    static const char expected[] = "ringlet: one\nringlet: two\n";
+    char text[64] = "";
+    size_t count = 0;
+    ssize_t got;
+
+    log_error("one");
+    log_error("two");
+    while (count < strlen(expected) && (got = read(reader, text + count, sizeof(text) - 1 - count)) > 0)
+        count += (size_t)got;
+    assert_string_equal(text, expected);
+}
+
+static void test_log_line_arrives_in_a_file_and_in_a_socket(void **state)
+{
+    char path[] = "/tmp/ringlet-log-XXXXXX";
+    int file = mkstemp(path), reader = open(path, O_RDONLY | O_CLOEXEC), ends[2];
+
+    (void)state;
+    assert_true(file >= 0 && reader >= 0);
+    unlink(path);
+    assert_true(dup2(file, STDERR_FILENO) >= 0);
+    assert_two_lines(reader);
+    close(reader);
+    close(file);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
+    assert_two_lines(ends[0]);
+    close(ends[0]);
+    log_error("nobody is there");
+    close(ends[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +208,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_log_to_a_closed_stderr_goes_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_log_does_not_wait_for_ever_for_a_reader_that_stalls, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_log_line_arrives_in_a_file_and_in_a_socket, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
