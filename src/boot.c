@@ -152,6 +152,11 @@ static int load_initrd(const struct boot_images *images, const struct guest_memo
         result = read_fully(fd, to + prefix, size, images->initrd, "initrd", err);
         if (result < 0)
             return result;
+        result = x86_check_initrd(to + prefix, size, err);
+        if (result < 0) {
+            error_prefix(err, "%s is not an initrd", images->initrd);
+            return result;
+        }
     }
     boot->initrd_address = address;
     boot->initrd_size = prefix + size;

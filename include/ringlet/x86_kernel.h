@@ -51,4 +51,10 @@ struct x86_kernel {
 int x86_kernel_load(const void *file, size_t size, const char *name, const struct guest_memory *memory,
                     struct x86_kernel *ret_kernel, struct error *err);
 
+/*
+ * 0, or -ENOEXEC with a sentence that names what the file looks like if it is certainly no initrd. What nobody knows
+ * passes: the formats are the guest kernel's business. `file`: its content, 4 KiB of it at least if it has as many.
+ */
+int x86_check_initrd(const uint8_t *file, size_t size, struct error *err);
+
 #endif

@@ -14,6 +14,7 @@
 #include "kernel_builder.h"
 #include "ringlet/error.h"
 #include "ringlet/util.h"
+#include "ringlet/x86_kernel.h"
 
 /* Takes the image. */
 static void refuse(struct kernel_image image, const char *words)
@@ -101,12 +102,61 @@ static void test_efi_programs_are_named_by_machine(void **state)
     refuse(kernel_image_copy("MZ", 2, 0x3f), "DOS program");
 }
 
+static void check_initrd(struct kernel_image image, const char *words)
+{
+    struct error err = { 0 };
+
+    assert_int_equal(x86_check_initrd(image.data, image.size, &err), words ? -ENOEXEC : 0);
+    if (words && !strstr(err.text, words))
+        fail_msg("expected \"%s\" in: %s", words, err.text);
+    kernel_image_finish(&image);
+}
+
+static void test_what_is_no_initrd_is_named_and_all_else_passes(void **state)
+{
+    static const struct {
+        size_t offset;
+        const char *bytes;
+        size_t size;
+        const char *words;
+    } rows[] = {
+        { 0x202, "HdrS", 4, "a kernel (bzImage)" },
+        { 0,
+          "\x7f"
+          "ELF",
+          4, "ELF file" },
+        { 0, "MZ", 2, "EFI program" },
+        { 0, "QFI\xfb", 4, "qcow2" },
+        { 0, "!<arch>\n", 8, ".deb" },
+        { 0x101, "ustar", 5, "tar archive" },
+        { 0, "PK\x03\x04", 4, "zip archive" },
+        { 0, "070701", 6, NULL },
+        { 0, "070702", 6, NULL },
+        { 0, "\x1f\x8b\x08", 3, NULL },
+        { 0, "\x28\xb5\x2f\xfd", 4, NULL },
+        { 0x438, "\x53\xef", 2, NULL },
+        { 0, "", 0, NULL },
+    };
+    static const char text[] = "#!/bin/sh\n\techo hello\n";
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct kernel_image image = kernel_image_copy(NULL, 0, 0x1000);
+
+        memcpy(image.data + rows[i].offset, rows[i].bytes, rows[i].size);
+        check_initrd(image, rows[i].words);
+    }
+    check_initrd(kernel_image_copy(text, sizeof(text) - 1, sizeof(text) - 1), "text file");
+    check_initrd(kernel_image_copy("\x7f", 1, 1), NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files_that_are_no_kernel_are_named),
         cmocka_unit_test(test_an_empty_file_and_text_are_named),
         cmocka_unit_test(test_efi_programs_are_named_by_machine),
+        cmocka_unit_test(test_what_is_no_initrd_is_named_and_all_else_passes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

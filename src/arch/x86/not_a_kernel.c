@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * not_a_kernel.c - see not_a_kernel.h. Magic numbers are looked up in order, the more telling ones first: an
+ * not_a_kernel.c - see not_a_kernel.h, and x86_check_initrd() in ringlet/x86_kernel.h. Magic numbers are looked up in order, the more telling ones first: an
  * arm64 Image may also begin like a PE file.
  */
 #include "not_a_kernel.h"
@@ -12,6 +12,7 @@
 #include "decompress.h"
 #include "ringlet/error.h"
 #include "ringlet/util.h"
+#include "ringlet/x86_kernel.h"
 
 #define PE_OFFSET_FIELD 0x3c /* e_lfanew: where the PE header stands */
 
@@ -46,6 +47,21 @@ static const struct magic magics[] = {
     MAGIC(0, "hsqs", "it is a squashfs file system: use --disk for it"),
     MAGIC(0x8001, "CD001", "it is a CD image: use the kernel file inside"),
     MAGIC(0x438, "\x53\xef", "it is an ext4 file system: use --disk for it, and --kernel for a kernel"),
+};
+
+/* Linux knows an initrd by its beginning, and panics over one that it does not know; these it never will. */
+static const struct magic never_an_initrd[] = {
+    MAGIC(0x202, "HdrS", "it is a kernel (bzImage): use --kernel for it"),
+    MAGIC(0,
+          "\x7f"
+          "ELF",
+          "it is an ELF file, as a vmlinux is: use --kernel for that, and --initrd for a cpio archive"),
+    MAGIC(0, "MZ", "it is an EFI program, not a cpio archive"),
+    MAGIC(0, "QFI\xfb", "it is a qcow2 disk image, not a cpio archive"),
+    MAGIC(0, "!<arch>\n", "it is an archive (a .deb package or a library), but not a cpio archive"),
+    MAGIC(0, "\xed\xab\xee\xdb", "it is an RPM package, not a cpio archive"),
+    MAGIC(0x101, "ustar", "it is a tar archive, and a kernel wants a cpio archive: `cpio -o -H newc`"),
+    MAGIC(0, "PK\x03\x04", "it is a zip archive, and a kernel wants a cpio archive: `cpio -o -H newc`"),
 };
 
 static const struct {
@@ -96,18 +112,35 @@ static bool is_text(const uint8_t *file, size_t size)
     return true;
 }
 
+/* What the first of them to fit says of the file, or NULL. */
+static const char *find_magic(const struct magic *table, size_t count, const uint8_t *file, size_t size)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (has_bytes(file, size, table[i].offset, table[i].bytes, table[i].size))
+            return table[i].sentence;
+    }
+    return NULL;
+}
+
+int x86_check_initrd(const uint8_t *file, size_t size, struct error *err)
+{
+    const char *sentence = find_magic(never_an_initrd, ARRAY_SIZE(never_an_initrd), file, size);
+
+    if (!sentence && is_text(file, size))
+        sentence = "it is a text file, not a cpio archive";
+    return sentence ? error_set(err, -ENOEXEC, "%s", sentence) : 0;
+}
+
 int not_a_kernel(const uint8_t *file, size_t size, struct error *err)
 {
     enum compression compression;
+    const char *sentence;
 
     if (!size)
         return error_set(err, -ENOEXEC, "it is empty");
-    for (unsigned i = 0; i < ARRAY_SIZE(magics); i++) {
-        const struct magic *magic = &magics[i];
-
-        if (has_bytes(file, size, magic->offset, magic->bytes, magic->size))
-            return error_set(err, -ENOEXEC, "%s", magic->sentence);
-    }
+    sentence = find_magic(magics, ARRAY_SIZE(magics), file, size);
+    if (sentence)
+        return error_set(err, -ENOEXEC, "%s", sentence);
     if (has_bytes(file, size, 0, "MZ", 2))
         return refuse_pe(file, size, err);
     compression = compression_detect(file, size);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * not_a_kernel.h - what a file is that is neither a bzImage nor ELF, so that the refusal helps: people pass
- * kernels of other machines, initrds, disk images and packages where a kernel is wanted.
+ * kernels of other machines, initrds, disk images and packages where a kernel is wanted. (And the other way round:
+ * x86_check_initrd() in ringlet/x86_kernel.h.)
  */
 #ifndef RINGLET_ARCH_X86_NOT_A_KERNEL_H
 #define RINGLET_ARCH_X86_NOT_A_KERNEL_H
