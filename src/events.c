@@ -244,13 +244,12 @@ int events_open(const char *path, struct events **ret_events, struct error *err)
     return 0;
 }
 
-int events_attach(struct events *events, struct loop *loop)
+void events_attach(struct events *events, struct loop *loop)
 {
     if (!events)
-        return 0;
+        return;
     events->loop = loop;
     loop_post(loop, &events->task);
-    return 0;
 }
 
 void events_say(struct events *events, enum event_kind kind, const struct event_member *members,

@@ -39,8 +39,8 @@ struct event_member {
 /* Open `path` (or "fd=N"; appended to): the process began, times count from here. 0 or -errno with *err. */
 int events_open(const char *path, struct events **ret_events, struct error *err);
 
-/* From its first turn on the loop writes; borrowed. Before loop_run(). 0 or -errno. */
-int events_attach(struct events *events, struct loop *loop);
+/* From its first turn on the loop writes; borrowed. Before loop_run(). */
+void events_attach(struct events *events, struct loop *loop);
 
 void events_say(struct events *events, enum event_kind kind, const struct event_member *members,
                 unsigned count);
