@@ -20,10 +20,10 @@
 
 /* --- reading --- */
 
-/* The whole file, *ret_text of *ret_size bytes, to be freed. */
+/* The whole file, *ret_text of *ret_size bytes, to be freed; "-" is standard input, as everywhere. */
 static int read_whole(const char *path, char **ret_text, size_t *ret_size, struct error *err)
 {
-    CLEANUP_CLOSE int fd = open_path(path, O_RDONLY, 0);
+    CLEANUP_CLOSE int fd = open_path(strcmp(path, "-") == 0 ? "fd=0" : path, O_RDONLY, 0);
     CLEANUP_FREE char *text = malloc(CONFIG_FILE_MAX_SIZE + 1);
     size_t size = 0;
     ssize_t got = 1;
