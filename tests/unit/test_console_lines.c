@@ -13,13 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "console_player.h"
+#include "job_shell.h"
 
 struct fixture {
     struct console_player player;
@@ -143,94 +143,41 @@ static void test_a_terminal_that_hangs_up_is_the_end_of_input(void **state)
 
 /* --- job control: a session with this pty as its controlling terminal --- */
 
-/* What the job found: 0, or the line that failed. */
-#define CHECK(condition)                                                                                     \
-    do {                                                                                                     \
-        if (!(condition))                                                                                    \
-            return __LINE__ % 256;                                                                           \
-    } while (0)
-
-/* Tell the shell to do something, and wait until it has. */
-static bool ask(int to_shell, int from_shell, char what)
+static int job(void *argument, const struct job_shell_link *link)
 {
-    return write(to_shell, &what, 1) == 1 && read(from_shell, &what, 1) == 1;
-}
-
-static int job(struct fixture *f, int to_shell, int from_shell)
-{
+    struct fixture *f = argument;
     struct console_player player;
     size_t wanted = 6;
 
-    CHECK(player_init(&player, f->engine));
+    JOB_CHECK(player_init(&player, f->engine));
     player_open_streams(&player, f->slave, -1, 0);
     /* In the background: what is typed is for others, and does not stop us. */
-    CHECK(ask(to_shell, from_shell, 't')); /* type "hello" */
+    JOB_CHECK(job_shell_ask(link, JOB_TYPE)); /* type "hello" */
     for (unsigned i = 0; i < 3; i++)
         player_run(&player, player_has_waited, NULL);
-    CHECK(player.received_count == 0 && player.input_ends == 0);
+    JOB_CHECK(player.received_count == 0 && player.input_ends == 0);
 
-    CHECK(ask(to_shell, from_shell, 'f')); /* fg */
+    JOB_CHECK(job_shell_ask(link, JOB_FOREGROUND)); /* fg */
     player_run(&player, player_has_received, &wanted);
-    CHECK(memcmp(player.received, "hello\n", 6) == 0);
+    JOB_CHECK(memcmp(player.received, "hello\n", 6) == 0);
 
-    CHECK(ask(to_shell, from_shell, 'b')); /* Ctrl-Z, bg */
+    JOB_CHECK(job_shell_ask(link, JOB_BACKGROUND)); /* Ctrl-Z, bg */
     console_continue(player.backend);
-    CHECK(ask(to_shell, from_shell, 't'));
+    JOB_CHECK(job_shell_ask(link, JOB_TYPE));
     player_run(&player, player_has_waited, NULL);
-    CHECK(player.received_count == 6 && player.input_ends == 0);
+    JOB_CHECK(player.received_count == 6 && player.input_ends == 0);
     player_finish(&player);
     player_destroy(&player);
-    CHECK(is_untouched(f));
+    JOB_CHECK(is_untouched(f));
     return 0;
-}
-
-static int shell(struct fixture *f)
-{
-    int up[2], down[2], status;
-    char what;
-    pid_t child;
-
-    signal(SIGTTOU, SIG_IGN);
-    CHECK(setsid() >= 0);
-    CHECK(ioctl(f->slave, TIOCSCTTY, 0) == 0);
-    CHECK(pipe(up) == 0 && pipe(down) == 0);
-    child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        signal(SIGTTOU, SIG_DFL);
-        signal(SIGTTIN, SIG_DFL);
-        setpgid(0, 0);
-        close(up[0]);
-        close(down[1]);
-        _exit(job(f, up[1], down[0]));
-    }
-    setpgid(child, child);
-    close(up[1]);
-    close(down[0]);
-    while (read(up[0], &what, 1) == 1) {
-        if (what == 't')
-            CHECK(write(f->master, "hello\n", 6) == 6);
-        else
-            CHECK(tcsetpgrp(f->slave, what == 'f' ? child : getpgrp()) == 0);
-        CHECK(write(down[1], "k", 1) == 1);
-    }
-    CHECK(waitpid(child, &status, WUNTRACED) == child);
-    CHECK(WIFEXITED(status));
-    return WEXITSTATUS(status);
 }
 
 static void test_a_background_job_reads_nothing_until_it_is_in_front(void **state)
 {
     struct fixture *f = fixture(state);
-    int status;
-    pid_t child = fork();
 
-    assert_true(child >= 0);
-    if (child == 0)
-        _exit(shell(f));
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
+    job_shell_run(&(struct job_shell){
+        .master = f->master, .slave = f->slave, .typed = "hello\n", .job = job, .argument = f });
 }
 
 int main(void)

@@ -23,6 +23,7 @@
 #include <cmocka.h>
 
 #include "console_player.h"
+#include "job_shell.h"
 #include "ringlet/log.h"
 #include "ringlet/terminal.h"
 #include "ringlet/util.h"
@@ -455,99 +456,48 @@ static void test_a_terminal_that_hangs_up_is_the_end_of_input(void **state)
 
 /* --- job control: a session with this pty as its controlling terminal --- */
 
-/* What a background child found: 0, or the line that failed. */
-#define CHECK(condition)                                                                                     \
-    do {                                                                                                     \
-        if (!(condition))                                                                                    \
-            return __LINE__ % 256;                                                                           \
-    } while (0)
-
-static bool ask(int to_shell, int from_shell, char what)
+static int job(void *argument, const struct job_shell_link *link)
 {
-    return write(to_shell, &what, 1) == 1 && read(from_shell, &what, 1) == 1;
-}
-
-static int job(struct fixture *f, int to_shell, int from_shell)
-{
+    struct fixture *f = argument;
     struct console_player player;
     size_t wanted = 5;
 
-    CHECK(terminal_is_background(f->slave));
-    CHECK(player_init(&player, LOOP_ENGINE_AUTO));
+    JOB_CHECK(terminal_is_background(f->slave));
+    JOB_CHECK(player_init(&player, LOOP_ENGINE_AUTO));
     player_open_streams(&player, f->slave, f->slave, 0);
-    CHECK(is_original(f));
+    JOB_CHECK(is_original(f));
     /* In the background: output appears, input is left alone, and none of it stops us. */
-    CHECK(ask(to_shell, from_shell, 't')); /* type "hello" */
+    JOB_CHECK(job_shell_ask(link, JOB_TYPE)); /* type "hello" */
     player_send(&player, "output\r\n", 8);
     player_run(&player, player_has_sent, NULL);
     for (unsigned i = 0; i < 3; i++)
         player_run(&player, player_has_waited, NULL);
-    CHECK(player.received_count == 0);
-    CHECK(is_original(f));
+    JOB_CHECK(player.received_count == 0);
+    JOB_CHECK(is_original(f));
 
-    CHECK(ask(to_shell, from_shell, 'f')); /* fg, without a SIGCONT */
+    JOB_CHECK(job_shell_ask(link, JOB_FOREGROUND)); /* fg, without a SIGCONT */
     player_run(&player, player_has_received, &wanted);
-    CHECK(is_raw(f));
+    JOB_CHECK(is_raw(f));
 
     /* Stopped and continued in the foreground: the shell has put its own settings in between. */
-    CHECK(tcsetattr(f->slave, TCSANOW, &f->original) == 0);
+    JOB_CHECK(tcsetattr(f->slave, TCSANOW, &f->original) == 0);
     console_continue(player.backend);
     player_run(&player, player_has_waited, NULL);
-    CHECK(is_raw(f));
+    JOB_CHECK(is_raw(f));
 
-    CHECK(ask(to_shell, from_shell, 'b')); /* and back again: the shell has its settings in force */
+    JOB_CHECK(job_shell_ask(link, JOB_BACKGROUND)); /* and back again: the shell has its settings in force */
     player_finish(&player);
     player_destroy(&player);
-    CHECK(is_raw(f)); /* for the shell said nothing, and we must not touch what is not ours now */
+    JOB_CHECK(is_raw(f)); /* for the shell said nothing, and we must not touch what is not ours now */
     return 0;
-}
-
-static int shell(struct fixture *f)
-{
-    int up[2], down[2], status;
-    char what;
-    pid_t child;
-
-    signal(SIGTTOU, SIG_IGN);
-    CHECK(setsid() >= 0);
-    CHECK(ioctl(f->slave, TIOCSCTTY, 0) == 0);
-    CHECK(pipe(up) == 0 && pipe(down) == 0);
-    child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        signal(SIGTTOU, SIG_DFL);
-        setpgid(0, 0);
-        close(up[0]);
-        close(down[1]);
-        _exit(job(f, up[1], down[0]));
-    }
-    setpgid(child, child);
-    close(up[1]);
-    close(down[0]);
-    while (read(up[0], &what, 1) == 1) {
-        if (what == 't')
-            CHECK(write(f->master, "hello\r", 6) == 6);
-        else
-            CHECK(tcsetpgrp(f->slave, what == 'f' ? child : getpgrp()) == 0);
-        CHECK(write(down[1], "k", 1) == 1);
-    }
-    CHECK(waitpid(child, &status, WUNTRACED) == child);
-    CHECK(WIFEXITED(status));
-    return WEXITSTATUS(status);
 }
 
 static void test_a_background_job_leaves_the_terminal_alone_until_it_is_in_front(void **state)
 {
     struct fixture *f = *state;
-    int status;
-    pid_t child = fork();
 
-    assert_true(child >= 0);
-    if (child == 0)
-        _exit(shell(f));
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
+    job_shell_run(&(struct job_shell){
+        .master = f->master, .slave = f->slave, .typed = "hello\r", .job = job, .argument = f });
 }
 
 int main(void)
