@@ -52,6 +52,7 @@ static void passt_ended(void *argument, const char *sentence)
 static int open_net(const struct backend_provider *provider, const struct net_options *options,
                     struct net_backend **ret_backend, struct error *err)
 {
+    const struct loop_backends *backends = container_of(provider, struct loop_backends, provider);
     struct net_tap_options tap = {
         .name = options->kind == NET_KIND_TAP ? options->tap : NULL,
         .fds = options->fds,
@@ -62,13 +63,14 @@ static int open_net(const struct backend_provider *provider, const struct net_op
         .forwards = options->forwards,
         .forward_count = options->forward_count,
         .mtu = options->mtu,
+        .interrupt_fd = backends->interrupt_fd,
         .ended = passt_ended,
         .argument = (void *)(uintptr_t)options->name,
     };
 
     if (options->kind == NET_KIND_USER)
-        return net_passt_open(loop_of(provider), &passt, ret_backend, err);
-    return net_tap_open(loop_of(provider), &tap, ret_backend, err);
+        return net_passt_open(backends->loop, &passt, ret_backend, err);
+    return net_tap_open(backends->loop, &tap, ret_backend, err);
 }
 
 /* What waits for an answer in the guest waits for ever, and what it has written may be lost: no going on. */
@@ -88,6 +90,7 @@ static int open_share(const struct backend_provider *provider, const struct shar
         .ended = virtiofsd_ended,
         .argument = backends->stop,
         .name = options->name,
+        .interrupt_fd = backends->interrupt_fd,
     };
 
     return virtiofsd_open(backends->loop, &virtiofsd, ret_backend, err);
@@ -100,7 +103,9 @@ static const struct backend_provider_ops provider_ops = {
     .open_share = open_share,
 };
 
-struct loop_backends loop_backends_make(struct loop *loop, struct stop_sink *stop)
+struct loop_backends loop_backends_make(struct loop *loop, struct stop_sink *stop, int interrupt_fd)
 {
-    return (struct loop_backends){ .provider.ops = &provider_ops, .loop = loop, .stop = stop };
+    return (struct loop_backends){
+        .provider.ops = &provider_ops, .loop = loop, .stop = stop, .interrupt_fd = interrupt_fd
+    };
 }

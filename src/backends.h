@@ -14,12 +14,14 @@ struct loop_backends {
     struct backend_provider provider;
     struct loop *loop;
     struct stop_sink *stop;
+    int interrupt_fd;
 };
 
 /*
  * A provider whose backends work on `loop`; `stop` is told when the host takes something away without which the
- * VM cannot go on. Both are borrowed and outlive the backends.
+ * VM cannot go on. Both are borrowed and outlive the backends. To open one may mean to wait for a program:
+ * `interrupt_fd`, when it becomes readable, ends that with -EINTR; borrowed until nothing more is opened.
  */
-struct loop_backends loop_backends_make(struct loop *loop, struct stop_sink *stop);
+struct loop_backends loop_backends_make(struct loop *loop, struct stop_sink *stop, int interrupt_fd);
 
 #endif

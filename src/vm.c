@@ -73,9 +73,24 @@ static void leave(void *argument)
     pidfile_remove(vm->pidfile);
 }
 
+static int run_to_the_end(struct vm *vm, int *ret_status, struct error *err)
+{
+    int started = vm_start(vm, err), result = loop_run(vm->loop);
+
+    if (result < 0)
+        vm_end_without_loop(result);
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        vcpu_stop(vm->vcpus[i]);
+        vcpu_join(vm->vcpus[i]);
+    }
+    if (started == 0)
+        *ret_status = vm_report(vm);
+    return started;
+}
+
 int vm_run(const struct run_options *options, struct error *err)
 {
-    struct vm vm = { .options = options, .end.signal_fd = -1 };
+    struct vm vm = { .options = options, .end.signal_fd = -1, .end.interrupt_fd = -1 };
     int status = EXIT_STATUS_FAILURE;
     int result;
 
@@ -93,18 +108,10 @@ int vm_run(const struct run_options *options, struct error *err)
     if (result == 0)
         result = vm_build(&vm, err);
     if (result == 0) {
-        int started = vm_start(&vm, err);
-
-        result = loop_run(vm.loop);
-        if (result < 0)
-            vm_end_without_loop(result);
-        for (unsigned i = 0; i < vm.vcpu_count; i++) {
-            vcpu_stop(vm.vcpus[i]);
-            vcpu_join(vm.vcpus[i]);
-        }
-        result = started;
-        if (result == 0)
-            status = vm_report(&vm);
+        result = run_to_the_end(&vm, &status, err);
+    } else if (result == -EINTR && vm_end_interrupted(&vm.end)) {
+        status = vm_end_status(&vm.end);
+        result = 0;
     }
     vm_report_exit(&vm, result < 0, status);
     vm_destroy(&vm);

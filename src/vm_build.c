@@ -68,7 +68,7 @@ static int open_loop(struct vm *vm, struct error *err)
     if (*reason.text)
         log_warning("%s; using threads instead", reason.text);
     vm->end.loop = vm->loop;
-    vm->backends = loop_backends_make(vm->loop, &vm->end.sink);
+    vm->backends = loop_backends_make(vm->loop, &vm->end.sink, vm->end.interrupt_fd);
     events_attach(vm->events, vm->loop);
     return 0;
 }

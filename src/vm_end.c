@@ -222,7 +222,9 @@ int vm_end_init(struct vm_end *end, struct error *err)
 {
     sigset_t set;
 
-    *end = (struct vm_end){ .sink.ops = &sink_ops, .signal_fd = -1, .claimed = ATOMIC_FLAG_INIT };
+    *end = (struct vm_end){
+        .sink.ops = &sink_ops, .signal_fd = -1, .interrupt_fd = -1, .claimed = ATOMIC_FLAG_INIT
+    };
     end->request_task.run = begin;
     end->vcpus_gone_task.run = vcpus_gone;
     end->signal_op.done = signal_arrived;
@@ -241,11 +243,12 @@ int vm_end_init(struct vm_end *end, struct error *err)
         if (sigaction(ending_signals[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
             sigaddset(&set, ending_signals[i]);
     }
+    end->interrupt_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     sigaddset(&set, SIGCONT);
     sigaddset(&set, SIGWINCH);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     end->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
-    if (end->signal_fd < 0)
+    if (end->signal_fd < 0 || end->interrupt_fd < 0)
         return error_set(err, -errno, "cannot listen to signals: %s", strerror(errno));
     return 0;
 }
@@ -254,6 +257,19 @@ void vm_end_finish(struct vm_end *end)
 {
     if (end->signal_fd >= 0)
         close(end->signal_fd);
+    if (end->interrupt_fd >= 0)
+        close(end->interrupt_fd);
+}
+
+bool vm_end_interrupted(struct vm_end *end)
+{
+    struct signalfd_siginfo info;
+
+    if (end->interrupt_fd < 0 || read(end->interrupt_fd, &info, sizeof(info)) != sizeof(info))
+        return false;
+    end->reason = STOP_SIGNAL;
+    end->value = (int)info.ssi_signo;
+    return true;
 }
 
 void vm_end_start(struct vm_end *end, uint64_t timeout)

@@ -49,6 +49,7 @@ struct vm_end {
     atomic_uint vcpus_running;
     struct loop_task request_task, vcpus_gone_task;
     int signal_fd;
+    int interrupt_fd; /* readable when a signal has come that ends the VM; for what waits before the loop runs */
     struct loop_op signal_op, timeout_op, settle_op, deadline_op;
     unsigned char signal_info[128]; /* struct signalfd_siginfo */
 };
@@ -61,6 +62,13 @@ struct vm_end {
  */
 int vm_end_init(struct vm_end *end, struct error *err);
 void vm_end_finish(struct vm_end *end);
+
+/*
+ * Something that was to be waited for before vm_end_start() has given up: is that because of a signal? Then the end has
+ * been requested, so that vm_end_status() tells the status. vm_end_init() need not have been called or successful,
+ * if both descriptors are -1.
+ */
+bool vm_end_interrupted(struct vm_end *end);
 
 /* Everything is set: listen to signals and, if `timeout` (nanoseconds) is not 0, arm it. */
 void vm_end_start(struct vm_end *end, uint64_t timeout);

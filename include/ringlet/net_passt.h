@@ -23,6 +23,8 @@ struct net_passt_options {
     unsigned forward_count;
     uint16_t mtu; /* told to the guest by DHCP and NDP; 0: not told */
 
+    int interrupt_fd; /* ends the wait for it when it becomes readable: -EINTR; borrowed; 0: none */
+
     /* optional: loop thread, the client's lock held: passt has ended, and why */
     void (*ended)(void *argument, const char *sentence);
     void *argument;

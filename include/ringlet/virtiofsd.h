@@ -34,6 +34,7 @@ struct virtiofsd_options {
     void (*ended)(void *argument, const char *name, const char *sentence);
     void *argument;
     const char *name; /* for ended(); outlives the backend */
+    int interrupt_fd; /* ends the wait for it when it becomes readable: -EINTR; borrowed; 0: none */
 };
 
 /* Where a virtiofsd lies outside of PATH, or NULL. Any thread. */

@@ -161,10 +161,11 @@ static int greet(int fd)
 }
 
 /* Until it has fetched the greeting, has ended, or it takes too long. */
-static int wait_until_ready(struct net_passt *passt, int fd, struct error *err)
+static int wait_until_ready(struct net_passt *passt, int fd, int interrupt_fd, struct error *err)
 {
     struct pollfd polled[] = { { .fd = fd, .events = POLLOUT },
-                               { .fd = passt->child.pidfd, .events = POLLIN } };
+                               { .fd = passt->child.pidfd, .events = POLLIN },
+                               { .fd = interrupt_fd ? interrupt_fd : -1, .events = POLLIN } };
     char words[CHILD_WORDS_SIZE], end[CHILD_END_SIZE];
     int64_t deadline = monotonic_ms() + START_TIMEOUT_MS;
     int ready, status;
@@ -178,6 +179,8 @@ static int wait_until_ready(struct net_passt *passt, int fd, struct error *err)
     if (ready == 0)
         return error_set(err, -ETIMEDOUT, "passt does not serve %d seconds after its start",
                          START_TIMEOUT_MS / 1000);
+    if (polled[2].revents)
+        return error_set(err, -EINTR, "passt did not serve yet when the wait for it was ended");
     if (!(polled[0].revents & (POLLHUP | POLLERR)) && !polled[1].revents)
         return 0;
     /* It has closed the socket, or is about to: its end follows. */
@@ -201,7 +204,7 @@ static int start_and_wait(struct net_passt *passt, const struct net_passt_option
         return result;
     /* One that has ended already tells below. */
     greet(ours);
-    result = wait_until_ready(passt, ours, err);
+    result = wait_until_ready(passt, ours, options->interrupt_fd, err);
     if (result < 0)
         return result;
     size /= 2; /* the kernel doubles what it is given, and tells the double */

@@ -158,7 +158,9 @@ static void fail(struct vhost_user *user, const char *reason)
 static int receive(const struct vhost_user_options *options, uint8_t *bytes, size_t length, int64_t deadline)
 {
     struct pollfd polled[] = { { .fd = options->fd, .events = POLLIN },
-                               { .fd = options->pidfd, .events = POLLIN } };
+                               { .fd = options->pidfd, .events = POLLIN },
+                               { .fd = options->interrupt_fd ? options->interrupt_fd : -1,
+                                 .events = POLLIN } };
 
     for (size_t have = 0; have < length;) {
         int64_t left = deadline - monotonic_ms();
@@ -173,6 +175,8 @@ static int receive(const struct vhost_user_options *options, uint8_t *bytes, siz
             return -ECONNRESET;
         if (errno != EAGAIN && errno != EINTR)
             return -errno;
+        if (polled[2].revents)
+            return -EINTR;
         ready = poll(polled, ARRAY_SIZE(polled), left > 0 ? (int)left : 0);
         if (ready == 0)
             return -ETIMEDOUT;

@@ -24,12 +24,13 @@ struct vhost_user_options {
     int fd;                         /* a connected stream socket; the backend's if it succeeds */
     int pidfd;                      /* of the process, borrowed, as long as the backend lives; -1: unknown */
     int timeout_ms;                 /* for the handshake */
+    int interrupt_fd;               /* ends the handshake when it becomes readable; borrowed; 0: none */
     struct vhost_user_owner *owner; /* borrowed, outlives the backend */
 };
 
 /*
  * Shake hands; blocks. 0, -ETIMEDOUT, -ECONNRESET (it has closed the connection, or ended), -EPROTO (its answer
- * is none, or lacks what we need: protocol features), or another -errno of the host's.
+ * is none, or lacks what we need: protocol features), -EINTR (interrupt_fd), or another -errno of the host's.
  */
 int vhost_user_create(struct loop *loop, const struct vhost_user_options *options,
                       struct vhost_backend **ret_backend);

@@ -200,6 +200,8 @@ static int say_not_served(const struct start *start, struct virtiofsd *virtiofsd
     case -ETIMEDOUT:
         return error_set(start->err, code, "virtiofsd does not serve %d seconds after its start",
                          START_TIMEOUT_MS / 1000);
+    case -EINTR:
+        return error_set(start->err, code, "virtiofsd did not serve yet when the wait for it was ended");
     case -EPROTO:
         return error_set(start->err, code, "%s does not answer as a vhost-user back end does",
                          start->program);
@@ -275,6 +277,7 @@ static int try_way(const struct start *start, const struct way *way, struct virt
     user.fd = ours;
     user.pidfd = virtiofsd->child.pidfd;
     user.timeout_ms = (int)(start->deadline - monotonic_ms());
+    user.interrupt_fd = start->options->interrupt_fd;
     result = vhost_user_create(start->loop, &user, ret_backend);
     if (result < 0) {
         *ret_next = result == -ECONNRESET;

@@ -132,6 +132,21 @@ static void test_passt_that_ends_at_once_has_the_last_word(void **state)
     remove_script(&script);
 }
 
+/* As when a person sends a signal: test_vm_end.c. */
+static void test_wait_for_passt_can_be_ended(void **state)
+{
+    struct script script = write_script("exec sleep 1000\n");
+    struct net_passt_options options = { .program = script.path };
+    int ends[2];
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    options.interrupt_fd = ends[0];
+    close(ends[1]);
+    refuse(*state, &options, -EINTR, "passt did not serve yet when the wait for it was ended");
+    close(ends[0]);
+    remove_script(&script);
+}
+
 static void test_passt_that_ends_without_a_word_has_its_status_told(void **state)
 {
     struct script silent = write_script("exit 3\n"), killed = write_script("kill -KILL $$\n");
@@ -558,6 +573,7 @@ int main(void)
         NET_ON_BOTH_ENGINES(test_passt_that_is_not_installed_is_told_with_the_mend),
         NET_ON_BOTH_ENGINES(test_passt_that_cannot_be_run_is_told),
         NET_ON_BOTH_ENGINES(test_passt_that_ends_at_once_has_the_last_word),
+        NET_ON_BOTH_ENGINES(test_wait_for_passt_can_be_ended),
         NET_ON_BOTH_ENGINES(test_passt_that_ends_without_a_word_has_its_status_told),
         NET_ON_BOTH_ENGINES(test_passt_that_says_very_much_before_it_ends_has_the_last_word),
         NET_ON_BOTH_ENGINES(test_passt_says_nothing_to_a_terminal),

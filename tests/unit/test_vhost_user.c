@@ -188,11 +188,16 @@ static void start_over(void **state)
     assert_int_equal(set_up(state, engine), 0);
 }
 
-static int create(struct fixture *fixture, int timeout_ms)
+static struct vhost_user_options options_of(struct fixture *fixture, int timeout_ms)
 {
-    const struct vhost_user_options options = {
+    return (struct vhost_user_options){
         .fd = fixture->fd, .pidfd = fixture->pidfd, .timeout_ms = timeout_ms, .owner = &fixture->owner
     };
+}
+
+static int create(struct fixture *fixture, int timeout_ms)
+{
+    const struct vhost_user_options options = options_of(fixture, timeout_ms);
 
     return vhost_user_create(fixture->loop, &options, &fixture->backend);
 }
@@ -383,6 +388,22 @@ static void test_handshake_with_a_silent_process_ends_in_time(void **state)
     fixture->peer->deed = PEER_IS_SILENT;
     vhost_peer_start(fixture->peer);
     assert_int_equal(create(fixture, 100), -ETIMEDOUT);
+}
+
+static void test_handshake_can_be_ended_from_outside(void **state)
+{
+    struct fixture *fixture = *state;
+    struct vhost_user_options options = options_of(fixture, FOREVER_MS);
+    int ends[2];
+
+    fixture->peer->odd_request = PEER_GET_QUEUE_NUM;
+    fixture->peer->deed = PEER_IS_SILENT;
+    vhost_peer_start(fixture->peer);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    options.interrupt_fd = ends[0];
+    close(ends[1]);
+    assert_int_equal(vhost_user_create(fixture->loop, &options, &fixture->backend), -EINTR);
+    close(ends[0]);
 }
 
 static void test_handshake_with_nobody_fails(void **state)
@@ -874,6 +895,7 @@ int main(void)
         ON_BOTH_ENGINES(test_handshake_takes_answers_in_any_pieces),
         ON_BOTH_ENGINES(test_handshake_fails_at_whatever_is_no_answer),
         ON_BOTH_ENGINES(test_handshake_with_a_silent_process_ends_in_time),
+        ON_BOTH_ENGINES(test_handshake_can_be_ended_from_outside),
         ON_BOTH_ENGINES(test_handshake_with_nobody_fails),
         ON_BOTH_ENGINES(test_handshake_with_a_process_that_has_ended_fails_though_its_socket_is_open),
         ON_BOTH_ENGINES(test_handshake_without_descriptors_fails),

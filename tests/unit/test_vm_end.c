@@ -8,6 +8,7 @@
  * by the deadline says what was missing.
  */
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -247,6 +248,30 @@ static void test_second_signal_ends_the_process_while_the_console_drains(void **
     expect_silent_end(&machine, terminate, SIGNAL_STATUS + SIGTERM);
 }
 
+/* Before the loop runs, while a program is waited for that does not come up; a window's size ends nothing. */
+static void interrupted_wait(struct machine *machine)
+{
+    struct pollfd polled = { .fd = machine->end.interrupt_fd, .events = POLLIN };
+
+    kill(getpid(), SIGWINCH);
+    if (poll(&polled, 1, 0) != 0 || vm_end_interrupted(&machine->end))
+        _exit(OUT_OF_ORDER);
+    kill(getpid(), SIGTERM);
+    if (poll(&polled, 1, 0) != 1 || !vm_end_interrupted(&machine->end))
+        _exit(OUT_OF_ORDER);
+    _exit(vm_end_status(&machine->end));
+}
+
+static void test_signal_before_the_loop_runs_ends_what_is_waited_for(void **state)
+{
+    struct machine machine = { 0 };
+    struct vm_end none = { .signal_fd = -1, .interrupt_fd = -1 };
+
+    (void)state;
+    expect_silent_end(&machine, interrupted_wait, SIGNAL_STATUS + SIGTERM);
+    assert_false(vm_end_interrupted(&none));
+}
+
 static void test_deadline_says_that_a_cpu_is_missing(void **state)
 {
     struct machine machine = { .cpu_hangs = true, .end.deadline = SHORT };
@@ -295,6 +320,7 @@ int main(void)
         cmocka_unit_test(test_signal_that_was_ignored_when_we_were_started_stays_so),
         cmocka_unit_test(test_second_signal_ends_the_process_while_a_cpu_hangs),
         cmocka_unit_test(test_second_signal_ends_the_process_while_the_console_drains),
+        cmocka_unit_test(test_signal_before_the_loop_runs_ends_what_is_waited_for),
         cmocka_unit_test(test_deadline_says_that_a_cpu_is_missing),
         cmocka_unit_test(test_deadline_says_that_the_console_is_missing),
         cmocka_unit_test(test_failed_loop_is_said_and_ends_the_process),
