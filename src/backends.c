@@ -87,6 +87,7 @@ static int open_share(const struct backend_provider *provider, const struct shar
     struct virtiofsd_options virtiofsd = {
         .directory = options->directory,
         .read_only = options->read_only,
+        .at_rest = options->at_rest,
         .ended = virtiofsd_ended,
         .argument = backends->stop,
         .name = options->name,

@@ -424,7 +424,8 @@ static const struct option_row rows[] = {
       .repeatable = true },
     { .name = "config",
       .metavar = "FILE",
-      .help = "options from a JSON file, - for standard input; those of the command line count before its own",
+      .help =
+          "options from a JSON file, - for standard input; those of the command line count before its own",
       .commands = BOTH,
       .parse = parse_config,
       .line_only = true,

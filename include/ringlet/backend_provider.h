@@ -58,6 +58,7 @@ struct net_options {
 struct share_options {
     const char *directory;
     bool read_only;
+    bool at_rest;     /* nobody changes it while the VM runs: what the guest has seen of it, it may keep */
     const char *name; /* of the device, for messages while the VM runs; outlives the backend */
 };
 

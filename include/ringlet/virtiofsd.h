@@ -29,6 +29,11 @@ struct vhost_backend;
 struct virtiofsd_options {
     const char *directory; /* a path, or "fd=N" (see ringlet/open_path.h) */
     bool read_only;
+    /*
+     * The guest keeps what it has once seen, names and contents, for as long as it has room. Without, it asks anew at
+     * each open() and after a second, so that it sees what the host changes.
+     */
+    bool at_rest;
     const char *program; /* NULL: as above; a test's stand-in */
     /* it has gone, once: loop thread, no lock; `sentence` for the person. May be NULL */
     void (*ended)(void *argument, const char *name, const char *sentence);

@@ -322,9 +322,9 @@ static int share_create(const struct device_argument *argument, const struct dev
 static int root_create(const struct device_argument *argument, const struct device_environment *environment,
                        struct virtio_device **ret_device, struct error *err)
 {
-    struct share_options options = { .directory = argument->value,
-                                     .read_only = true,
-                                     .name = environment->name };
+    struct share_options options = {
+        .directory = argument->value, .read_only = true, .at_rest = true, .name = environment->name
+    };
 
     return directory_create("root", &options, environment, ret_device, err);
 }
@@ -376,8 +376,10 @@ static const struct device_type types[] = {
     {
         .name = "root",
         .metavar = "DIR",
-        .help = "a directory of the host as the guest's root file system, read-only, by virtiofsd; for "
-                "`ringlet exec` below a tmpfs that takes what is written",
+        .help =
+            "a directory of the host as the guest's root file system, read-only, by virtiofsd; for "
+            "`ringlet exec` below a tmpfs that takes what is written. What the guest has read it keeps, whatever "
+            "the host changes",
         .shares_memory = true,
         .create = root_create,
     },

@@ -47,6 +47,16 @@ struct virtiofsd {
     const char *name;
 };
 
+/* What all attempts have in common. */
+struct start {
+    const struct virtiofsd_options *options;
+    struct loop *loop;
+    const char *program;
+    int directory_fd;
+    int64_t deadline;
+    struct error *err;
+};
+
 /* --- which program, and how it is told --- */
 
 const char *virtiofsd_find(void)
@@ -76,32 +86,34 @@ static bool is_of_qemu(const char *program)
 
 struct arguments {
     const char *argv[ARGUMENTS_MAX + 1];
-    char source[128], sandbox[32];
+    char source[128], sandbox[32], cache[16];
 };
 
 /*
  * Mounts below the directory are not announced to the guest: it would make mounts of its own of them, which an
  * overlay on top of the share cannot cross.
  */
-static void set_arguments(struct arguments *arguments, const char *program, const char *directory,
+static void set_arguments(struct arguments *arguments, const struct start *start, const char *directory,
                           const char *sandbox)
 {
+    const char *cache = start->options->at_rest ? "always" : "auto";
     const char **argv = arguments->argv;
 
-    *argv++ = program;
+    *argv++ = start->program;
     *argv++ = "--fd=3";
-    if (is_of_qemu(program)) {
-        snprintf(arguments->source, sizeof(arguments->source),
-                 "source=%s,sandbox=%s,cache=auto,log_level=err", directory, sandbox);
+    if (is_of_qemu(start->program)) {
+        snprintf(arguments->source, sizeof(arguments->source), "source=%s,sandbox=%s,cache=%s,log_level=err",
+                 directory, sandbox, cache);
         *argv++ = "-f";
         *argv++ = "-o";
         *argv++ = arguments->source;
     } else {
         snprintf(arguments->source, sizeof(arguments->source), "--shared-dir=%s", directory);
         snprintf(arguments->sandbox, sizeof(arguments->sandbox), "--sandbox=%s", sandbox);
+        snprintf(arguments->cache, sizeof(arguments->cache), "--cache=%s", cache);
         *argv++ = arguments->source;
         *argv++ = arguments->sandbox;
-        *argv++ = "--cache=auto";
+        *argv++ = arguments->cache;
         *argv++ = "--log-level=error";
         *argv++ = "--no-announce-submounts";
     }
@@ -127,16 +139,6 @@ static const struct way ways_of_root[] = {
 static const struct way ways_of_others[] = {
     { .own_namespaces = true, .user_namespace = true, .sandbox = "namespace" },
     { .own_namespaces = true, .user_namespace = true, .sandbox = "chroot" },
-};
-
-/* What all attempts have in common. */
-struct start {
-    const struct virtiofsd_options *options;
-    struct loop *loop;
-    const char *program;
-    int directory_fd;
-    int64_t deadline;
-    struct error *err;
 };
 
 /* A connection that nobody has accepted yet. 0 or -errno */
@@ -245,8 +247,7 @@ static int start_child(const struct start *start, const struct way *way, int lis
     *ret_step = CHILD_STEP_DIRECTORY;
     if (result < 0)
         return result;
-    set_arguments(&arguments, start->program, way->own_namespaces ? sandbox.path : "/proc/self/fd/4/.",
-                  way->sandbox);
+    set_arguments(&arguments, start, way->own_namespaces ? sandbox.path : "/proc/self/fd/4/.", way->sandbox);
     return child_process_start(&child, ret_child, ret_step);
 }
 

@@ -159,7 +159,7 @@ struct outside {
     int error; /* what open_share() returns instead of 0 */
     unsigned opened;
     char directory[64];
-    bool read_only;
+    bool read_only, at_rest;
     const char *name;
 };
 
@@ -173,6 +173,7 @@ static int open_share(const struct backend_provider *provider, const struct shar
     outside->opened++;
     snprintf(outside->directory, sizeof(outside->directory), "%s", options->directory);
     outside->read_only = options->read_only;
+    outside->at_rest = options->at_rest;
     outside->name = options->name;
     *ret_backend = &outside->vhost.backend;
     return 0;
@@ -262,6 +263,7 @@ static void test_share_with_ro_is_opened_so(void **state)
 
     assert_int_equal(create(f, "share", "share0", "/a:ro"), 0);
     assert_true(f->outside.read_only);
+    assert_false(f->outside.at_rest);
 }
 
 static void test_root_is_read_only_and_its_colons_are_its_own(void **state)
@@ -271,6 +273,7 @@ static void test_root_is_read_only_and_its_colons_are_its_own(void **state)
     assert_int_equal(create(f, "root", "root0", "/a:/b::c"), 0);
     assert_string_equal(f->outside.directory, "/a:/b::c");
     assert_true(f->outside.read_only);
+    assert_true(f->outside.at_rest);
     assert_string_equal(f->outside.name, "root0");
 }
 

@@ -226,6 +226,13 @@ static void test_virtiofsd_sees_the_directory_and_may_write_nothing_else(void **
     options.program = host->of_qemu;
     vhost_backend_destroy(open_share(host, &options));
     check_report(host, "-f -o source=/sys,sandbox=namespace,cache=auto,log_level=err");
+    options.at_rest = true;
+    vhost_backend_destroy(open_share(host, &options));
+    check_report(host, "-f -o source=/sys,sandbox=namespace,cache=always,log_level=err");
+    options.program = host->self;
+    vhost_backend_destroy(open_share(host, &options));
+    check_report(host, "--shared-dir=/sys --sandbox=namespace --cache=always --log-level=error "
+                       "--no-announce-submounts");
     close(OTHER_FD);
     assert_no_child();
 }
