@@ -207,12 +207,14 @@ static bool kernel_contains(const struct guest_memory *memory, const struct x86_
     return bytes && memmem(bytes, size, string, strlen(string) + 1);
 }
 
+/* A kernel that goes on after an oops, one task short, may keep a command waiting for ever; dead it says why. */
+#define EXEC_WORDS " oops=panic rdinit=" GUEST_INIT_PATH
+
 /* Where the kernel finds its first program, unless the user's words say otherwise. */
 static const char *root_words(const struct run_options *options)
 {
     if (options->command == COMMAND_EXEC)
-        return options->verbosity >= LOG_LEVEL_INFO ? " rdinit=" GUEST_INIT_PATH
-                                                    : " quiet rdinit=" GUEST_INIT_PATH;
+        return options->verbosity >= LOG_LEVEL_INFO ? EXEC_WORDS : " quiet" EXEC_WORDS;
     if (has_device(options, "root"))
         return " rootfstype=virtiofs root=root0 ro";
     return has_device(options, "disk") && !options->initrd ? " root=/dev/vda" : "";

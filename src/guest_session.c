@@ -507,9 +507,9 @@ const char *guest_session_failure(const struct guest_session *session)
     return *session->failure ? session->failure : NULL;
 }
 
-bool guest_session_answered(const struct guest_session *session)
+bool guest_session_started(const struct guest_session *session)
 {
-    return session->stage != STAGE_SILENT;
+    return session->stage == STAGE_RUNNING || session->stage == STAGE_ENDED;
 }
 
 const char *guest_session_stage(const struct guest_session *session)

@@ -71,8 +71,8 @@ bool guest_session_ended(const struct guest_session *session, int *ret_status);
 /* What FAILED said, or NULL. After the machine's end. */
 const char *guest_session_failure(const struct guest_session *session);
 
-/* Has the guest's init said HELLO? Until then its console is all there is of it. After the machine's end. */
-bool guest_session_answered(const struct guest_session *session);
+/* Does, or did, the command run? Until then the guest's console may say what is in the way. After the machine's end. */
+bool guest_session_started(const struct guest_session *session);
 
 /* How far it got, for the message when the guest died: "before its init ran", "while the command ran", ... */
 const char *guest_session_stage(const struct guest_session *session);

@@ -214,8 +214,10 @@ static void timed_out(struct loop_op *op, int res)
 {
     struct vm_end *end = container_of(op, struct vm_end, timeout_op);
 
-    if (res != -ECANCELED)
+    if (res == 0)
         stop_request(&end->sink, STOP_TIMEOUT, 0);
+    else if (res != -ECANCELED)
+        stop_request(&end->sink, STOP_HOST_FAILURE, res); /* without it nothing may ever end the VM */
 }
 
 int vm_end_init(struct vm_end *end, struct error *err)

@@ -132,7 +132,7 @@ int vm_report(const struct vm *vm)
     case STOP_TIMEOUT:
         log_warning("the time given with --timeout ran out%s%s", vm->channel ? " " : "",
                     vm->channel ? guest_session_stage(guest_channel_session(vm->channel)) : "");
-        if (vm->channel && !guest_session_answered(guest_channel_session(vm->channel)))
+        if (vm->channel && !guest_session_started(guest_channel_session(vm->channel)))
             report_last_words(vm);
         break;
     case STOP_RESET:

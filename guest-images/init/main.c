@@ -78,6 +78,7 @@ static void receive_settings(const struct report *report, struct frame_reader *r
     uint32_t version = GUEST_PROTOCOL_VERSION;
     struct error err = { "" };
     bool complete = false;
+    int result;
 
     if (frame_send(report->control, GUEST_HELLO, &version, sizeof(version), HELLO_TIMEOUT) < 0)
         report_power_off(report);
@@ -85,7 +86,12 @@ static void receive_settings(const struct report *report, struct frame_reader *r
         struct pollfd control = { .fd = report->control, .events = POLLIN };
 
         poll(&control, 1, -1);
-        if (frame_reader_read(reader, report->control, &complete) < 0)
+        result = frame_reader_read(reader, report->control, &complete);
+        if (result == -ENOMEM) {
+            error_set(&err, result, "the guest has no memory for what it is to do: give it more by --memory");
+            report_failure(report, &err);
+        }
+        if (result < 0)
             report_power_off(report);
     }
     if (reader->head.type != GUEST_RUN)

@@ -104,7 +104,7 @@ void loop_post(struct loop *loop, struct loop_task *task)
 {
     struct loop_task *first;
 
-    if (__atomic_exchange_n(&task->posted, true, __ATOMIC_ACQ_REL))
+    if (__atomic_exchange_n(&task->posted, true, __ATOMIC_SEQ_CST)) /* pairs with run_tasks() */
         return;
     first = atomic_load_explicit(&loop->posted, memory_order_relaxed);
     do
@@ -146,9 +146,12 @@ static void run_tasks(struct loop *loop)
         struct loop_task *task = oldest;
         struct io_client *client = task->client;
 
-        /* From here on the task may be posted again, and run() may free it. */
+        /*
+         * From here on the task may be posted again, and run() may free it. A full barrier: whoever still finds it
+         * posted, and so posts nothing (loop_post()), has written before that what run() is to see.
+         */
         oldest = task->next;
-        __atomic_store_n(&task->posted, false, __ATOMIC_RELEASE);
+        (void)__atomic_exchange_n(&task->posted, false, __ATOMIC_SEQ_CST);
         if (client) {
             pthread_mutex_lock(client->lock);
             mark_dirty(loop, client); /* deliver() ends the batch */
