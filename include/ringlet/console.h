@@ -7,10 +7,10 @@
  * discarded and the VM goes on. Input waits here until the guest takes it. Of stdio and file the front end is
  * told when input has ended and when output is lost (char_backend.h).
  *
- *   stdio   Input from descriptor 0, output to 1. A terminal on 0 is made raw (terminal.h) and has an escape
- *           key, Ctrl-A: then x ends the VM, Ctrl-A sends one Ctrl-A, h or ? shows a line of help, and
- *           anything else is sent together with the Ctrl-A. A descriptor that is not open gives no input,
- *           or discards. Input that is no terminal passes as it is, byte for byte. While we are a background
+ *   stdio   Input from descriptor 0, output to 1. A terminal on 0 is made raw (terminal.h) when the loop runs,
+ *           and has an escape key, Ctrl-A: then x ends the VM, Ctrl-A sends one Ctrl-A, h or ? shows a line of help, and
+ *           anything else is sent together with the Ctrl-A. A descriptor that is not open gives no input;
+ *           output to it is lost (EBADF). Input that is no terminal passes as it is, byte for byte. While we are a background
  *           job of that terminal, it is neither touched nor read.
  *   file    Output only, to PATH, which starts empty each time: it is emptied when the loop runs, not by
  *           opening it. Locked as a disk is (block_file.h), and refused where somebody else has it so.

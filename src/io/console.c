@@ -141,8 +141,20 @@ static void terminal_read_ended(struct char_stream *stream, int res)
         stream->input_ended = true;
 }
 
+/* Only now that its keys are looked at: before, Ctrl-C is a signal, as in any program that starts. */
+static void start_terminal(struct char_stream *stream)
+{
+    struct console *console = console_of(stream);
+    int result = terminal_make_raw(console->input_fd, terminal_same(console->input_fd, console->output_fd));
+
+    /* One that cannot be set has hung up, and will be read as ended. */
+    console->is_raw = result == 0 || result == -EAGAIN;
+    console->in_background = result == -EAGAIN;
+    start(stream);
+}
+
 static const struct char_stream_ops terminal_ops = {
-    .start = start,
+    .start = start_terminal,
     .may_read = terminal_may_read,
     .filter = terminal_filter,
     .read_ended = terminal_read_ended,
@@ -251,31 +263,21 @@ static void set_output(struct console *console, int output_fd)
         console->stream.write_limit = PIPE_BUF;
 }
 
-static int set_up_terminal(struct console *console, bool raw, struct error *err)
+static void set_up_terminal(struct console *console, bool raw)
 {
-    int result;
-
     console->stream.ops = raw ? &terminal_ops : &cooked_ops;
     console->stream.polls_first = true;
-    if (!raw) {
-        console->in_background = terminal_is_background(console->input_fd);
-        /* Between the look and the read the terminal may become another's: then reading is to fail, not stop us. */
-        signal(SIGTTIN, SIG_IGN);
-        return 0;
-    }
-    result = terminal_make_raw(console->input_fd, terminal_same(console->input_fd, console->output_fd));
-    if (result < 0 && result != -EAGAIN)
-        return error_set(err, result, "cannot set the terminal up for the console: %s", strerror(-result));
-    console->is_raw = true;
-    console->in_background = result == -EAGAIN;
-    return 0;
+    if (raw)
+        return;
+    console->in_background = terminal_is_background(console->input_fd);
+    /* Between the look and the read the terminal may become another's: then reading is to fail, not stop us. */
+    signal(SIGTTIN, SIG_IGN);
 }
 
 int console_open_streams(struct loop *loop, const struct console_options *options, int input_fd,
                          int output_fd, struct char_backend **ret_backend, struct error *err)
 {
     struct console *console = create(loop, &plain_ops, options);
-    int result;
 
     if (!console)
         return error_set(err, -ENOMEM, "out of memory");
@@ -284,13 +286,8 @@ int console_open_streams(struct loop *loop, const struct console_options *option
         console->input_fd = input_fd;
     console->stream.tells_end = input_fd >= 0;
     console->stream.tells_loss = output_fd >= 0;
-    if (isatty(console->input_fd)) {
-        result = set_up_terminal(console, output_fd >= 0, err);
-        if (result < 0) {
-            release(&console->stream);
-            return result;
-        }
-    }
+    if (isatty(console->input_fd))
+        set_up_terminal(console, output_fd >= 0);
     *ret_backend = &console->stream.backend;
     return 0;
 }

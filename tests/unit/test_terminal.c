@@ -328,6 +328,8 @@ static void test_console_on_a_terminal_has_escape_keys_and_passes_the_rest(void 
 
     assert_true(player_init(&player, LOOP_ENGINE_AUTO));
     player_open_streams(&player, f->slave, f->slave, 0);
+    assert_true(is_original(f)); /* Ctrl-C still ends a program that is not up yet */
+    player_run(&player, player_has_waited, NULL);
     assert_true(is_raw(f));
     type(f, "\003\032\001\001\001e\r");
     player_run(&player, player_has_received, &wanted);
@@ -355,6 +357,7 @@ static void test_shell_prompt_starts_a_line_after_the_escape_key(void **state)
 
     assert_true(player_init(&player, LOOP_ENGINE_AUTO));
     player_open_streams(&player, f->slave, f->slave, 0);
+    player_run(&player, player_has_waited, NULL);
     player_send(&player, "login: ", 7);
     type(f, "\001x");
     player_run(&player, has_quit, NULL);
