@@ -77,7 +77,7 @@ static int open_net(const struct backend_provider *provider, const struct net_op
 static void virtiofsd_ended(void *argument, const char *name, const char *sentence)
 {
     log_error("%s: %s", name, sentence);
-    stop_request(argument, STOP_HOST_FAILURE, -EIO);
+    stop_request(argument, STOP_HOST_FAILURE, 0);
 }
 
 static int open_share(const struct backend_provider *provider, const struct share_options *options,

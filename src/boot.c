@@ -36,6 +36,9 @@
 /* No kernel is near this size; a wrong file may be. */
 #define KERNEL_FILE_MAX (1 * GIB)
 
+/* What tells a file's kind stands in it. */
+#define INITRD_HEAD_SIZE 4096
+
 struct whole_file {
     void *bytes;
     size_t size;
@@ -121,6 +124,29 @@ static int load_kernel(const char *path, const struct guest_memory *memory, stru
     return result;
 }
 
+/* Before there is room made for it: a disk image would only be told to be too large. */
+static int open_initrd(const char *path, uint64_t *ret_size, struct error *err)
+{
+    uint64_t size = 0;
+    CLEANUP_CLOSE int fd = open_regular(path, "initrd", &size, err);
+    uint8_t head[INITRD_HEAD_SIZE];
+    size_t length = size < sizeof(head) ? size : sizeof(head);
+    int result;
+
+    if (fd < 0)
+        return fd;
+    result = read_fully(fd, head, length, path, "initrd", err);
+    if (result < 0)
+        return result;
+    result = x86_check_initrd(head, length, err);
+    if (result < 0) {
+        error_prefix(err, "%s is not an initrd", path);
+        return result;
+    }
+    *ret_size = size;
+    return steal_fd(&fd);
+}
+
 /*
  * Our initrd, if there is one, and straight behind it the user's, from its file into guest RAM. `reserved_top`: bytes
  * at the end of low RAM to leave free. The kernel skips the zeroes between two archives, and wants each to begin at a
@@ -136,7 +162,7 @@ static int load_initrd(const struct boot_images *images, const struct guest_memo
     int result;
 
     if (images->initrd) {
-        fd = open_regular(images->initrd, "initrd", &size, err);
+        fd = open_initrd(images->initrd, &size, err);
         if (fd < 0)
             return fd;
     }
@@ -152,11 +178,6 @@ static int load_initrd(const struct boot_images *images, const struct guest_memo
         result = read_fully(fd, to + prefix, size, images->initrd, "initrd", err);
         if (result < 0)
             return result;
-        result = x86_check_initrd(to + prefix, size, err);
-        if (result < 0) {
-            error_prefix(err, "%s is not an initrd", images->initrd);
-            return result;
-        }
     }
     boot->initrd_address = address;
     boot->initrd_size = prefix + size;

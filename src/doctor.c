@@ -26,6 +26,7 @@
 #include "ringlet/error.h"
 #include "ringlet/kvm.h"
 #include "ringlet/log.h"
+#include "ringlet/program.h"
 #include "ringlet/uring_probe.h"
 #include "ringlet/util.h"
 #include "ringlet/virtiofsd.h"
@@ -145,34 +146,17 @@ static void examine_tap(struct report *report)
                 features & IFF_VNET_HDR ? ", offloads" : "");
 }
 
-/* Is there such a program in $PATH? */
-static bool in_path(const char *program)
-{
-    const char *path_variable = getenv("PATH");
-    CLEANUP_FREE char *folders = path_variable ? strdup(path_variable) : NULL;
-    char *rest = folders, *folder;
-
-    while (folders && (folder = strsep(&rest, ":"))) {
-        char path[512];
-
-        if (snprintf(path, sizeof(path), "%s/%s", folder, program) < (int)sizeof(path) &&
-            access(path, X_OK) == 0)
-            return true;
-    }
-    return false;
-}
-
 static void examine_network(struct report *report)
 {
     heading(report, "Network");
     examine_tap(report);
-    if (in_path("passt")) {
+    if (program_in_path("passt")) {
         finding(report, VERDICT_OK, "passt", "--net user, without any rights");
     } else {
         finding(report, VERDICT_NOTE, "passt", "--net user is not to be had");
         mend(report, "apt install passt");
     }
-    if (virtiofsd_find() || in_path("virtiofsd")) {
+    if (virtiofsd_find() || program_in_path("virtiofsd")) {
         finding(report, VERDICT_OK, "virtiofsd", "--share and --root");
     } else {
         finding(report, VERDICT_NOTE, "virtiofsd", "--share and --root are not to be had");

@@ -7,8 +7,7 @@
  * reader has room for: so a VM that cannot be built is told of as well, and the end needs no loop whose other
  * users are gone already.
  *
- * A write is whole lines, at most PIPE_BUF bytes of them: a pipe that polled writable takes as much without
- * blocking, also when it is not ours to make non-blocking, and neither there nor at the end of a file do the
+ * A write is whole lines, at most PIPE_BUF bytes of them, so that neither in a pipe nor at the end of a file do the
  * lines of several VMs mix.
  */
 #include "events.h"
@@ -30,6 +29,7 @@
 #include "ringlet/loop.h"
 #include "ringlet/open_path.h"
 #include "ringlet/util.h"
+#include "ringlet/write_now.h"
 
 #define PENDING_SIZE  65536
 #define LAST_LINE     1024 /* bytes kept for EVENT_EXIT: how it ended is what everybody waits for */
@@ -177,11 +177,11 @@ static void write_here(struct events *events, uint64_t patience)
             continue;
         if (ready <= 0)
             return;
-        result = write(events->fd, events->pending, next_piece(events));
-        if (result < 0 && errno == EAGAIN && waited >= patience)
+        result = write_now(events->fd, events->pending, next_piece(events));
+        if (result == -EAGAIN && waited >= patience)
             return;
-        if (result >= 0 || (errno != EINTR && errno != EAGAIN))
-            wrote(events, result < 0 ? -errno : result);
+        if (result != -EINTR && result != -EAGAIN)
+            wrote(events, result);
     }
 }
 

@@ -90,7 +90,7 @@ static int run_to_the_end(struct vm *vm, int *ret_status, struct error *err)
 
 int vm_run(const struct run_options *options, struct error *err)
 {
-    struct vm vm = { .options = options, .end.signal_fd = -1, .end.interrupt_fd = -1 };
+    struct vm vm = { .options = options, .end = VM_END_NONE };
     int status = EXIT_STATUS_FAILURE;
     int result;
 
@@ -102,7 +102,7 @@ int vm_run(const struct run_options *options, struct error *err)
         return EXIT_STATUS_TIMEOUT;
     }
     if (result == 0)
-        result = vm_end_init(&vm.end, err);
+        result = vm_end_init(&vm.end, time_left(&vm), err);
     vm.end.leaving = leave;
     vm.end.leaving_argument = &vm;
     if (result == 0)
@@ -110,7 +110,7 @@ int vm_run(const struct run_options *options, struct error *err)
     if (result == 0) {
         result = run_to_the_end(&vm, &status, err);
     } else if (result == -EINTR && vm_end_interrupted(&vm.end)) {
-        status = vm_end_status(&vm.end);
+        status = vm_report(&vm);
         result = 0;
     }
     vm_report_exit(&vm, result < 0, status);

@@ -8,7 +8,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "exit_status.h"
@@ -220,13 +222,63 @@ static void timed_out(struct loop_op *op, int res)
         stop_request(&end->sink, STOP_HOST_FAILURE, res); /* without it nothing may ever end the VM */
 }
 
-int vm_end_init(struct vm_end *end, struct error *err)
+/* Those of them that were not ignored when we were started, into *set. */
+static void take_ending_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    for (size_t i = 0; i < ARRAY_SIZE(ending_signals); i++) {
+        struct sigaction action;
+
+        if (sigaction(ending_signals[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaddset(set, ending_signals[i]);
+    }
+}
+
+static int watch_early(struct vm_end *end, int fd)
+{
+    struct epoll_event event = { .events = EPOLLIN };
+
+    return epoll_ctl(end->interrupt_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+/* Make interrupt_fd, with the signals of *set. 0 or -errno */
+static int open_interrupt(struct vm_end *end, const sigset_t *set, uint64_t timeout)
+{
+    struct itimerspec time = { .it_value = { .tv_sec = (time_t)(timeout / SECOND),
+                                             .tv_nsec = (long)(timeout % SECOND) } };
+
+    end->interrupt_fd = epoll_create1(EPOLL_CLOEXEC);
+    end->early_signal_fd = signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
+    end->early_timeout_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (end->interrupt_fd < 0 || end->early_signal_fd < 0 || end->early_timeout_fd < 0 ||
+        timerfd_settime(end->early_timeout_fd, 0, &time, NULL) < 0 ||
+        watch_early(end, end->early_signal_fd) < 0 || watch_early(end, end->early_timeout_fd) < 0)
+        return -errno;
+    return 0;
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static void close_interrupt(struct vm_end *end)
+{
+    close_fd(&end->interrupt_fd);
+    close_fd(&end->early_signal_fd);
+    close_fd(&end->early_timeout_fd);
+}
+
+int vm_end_init(struct vm_end *end, uint64_t timeout, struct error *err)
 {
     sigset_t set;
+    int result;
 
-    *end = (struct vm_end){
-        .sink.ops = &sink_ops, .signal_fd = -1, .interrupt_fd = -1, .claimed = ATOMIC_FLAG_INIT
-    };
+    *end = (struct vm_end)VM_END_NONE;
+    end->sink.ops = &sink_ops;
+    atomic_flag_clear(&end->claimed);
     end->request_task.run = begin;
     end->vcpus_gone_task.run = vcpus_gone;
     end->signal_op.done = signal_arrived;
@@ -238,44 +290,45 @@ int vm_end_init(struct vm_end *end, struct error *err)
     signal(SIGXFSZ, SIG_IGN);
     /* Ignored, as some parents leave it, it would reap our children before we look. */
     signal(SIGCHLD, SIG_DFL);
-    sigemptyset(&set);
-    for (size_t i = 0; i < ARRAY_SIZE(ending_signals); i++) {
-        struct sigaction action;
-
-        if (sigaction(ending_signals[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
-            sigaddset(&set, ending_signals[i]);
-    }
-    end->interrupt_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    take_ending_signals(&set);
+    result = open_interrupt(end, &set, timeout);
+    if (result < 0)
+        return error_set(err, result, "cannot listen to signals and time: %s", strerror(-result));
     sigaddset(&set, SIGCONT);
     sigaddset(&set, SIGWINCH);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     end->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
-    if (end->signal_fd < 0 || end->interrupt_fd < 0)
+    if (end->signal_fd < 0)
         return error_set(err, -errno, "cannot listen to signals: %s", strerror(errno));
     return 0;
 }
 
 void vm_end_finish(struct vm_end *end)
 {
-    if (end->signal_fd >= 0)
-        close(end->signal_fd);
-    if (end->interrupt_fd >= 0)
-        close(end->interrupt_fd);
+    close_fd(&end->signal_fd);
+    close_interrupt(end);
 }
 
 bool vm_end_interrupted(struct vm_end *end)
 {
     struct signalfd_siginfo info;
+    uint64_t expirations;
 
-    if (end->interrupt_fd < 0 || read(end->interrupt_fd, &info, sizeof(info)) != sizeof(info))
-        return false;
-    end->reason = STOP_SIGNAL;
-    end->value = (int)info.ssi_signo;
-    return true;
+    if (read(end->early_signal_fd, &info, sizeof(info)) == sizeof(info)) {
+        end->reason = STOP_SIGNAL;
+        end->value = (int)info.ssi_signo;
+        return true;
+    }
+    if (read(end->early_timeout_fd, &expirations, sizeof(expirations)) == sizeof(expirations)) {
+        end->reason = STOP_TIMEOUT;
+        return true;
+    }
+    return false;
 }
 
 void vm_end_start(struct vm_end *end, uint64_t timeout)
 {
+    close_interrupt(end);
     atomic_store(&end->vcpus_running, end->vcpu_count);
     read_signal(end);
     if (timeout)

@@ -49,24 +49,33 @@ struct vm_end {
     atomic_uint vcpus_running;
     struct loop_task request_task, vcpus_gone_task;
     int signal_fd;
-    int interrupt_fd; /* readable when a signal has come that ends the VM; for what waits before the loop runs */
+    int interrupt_fd;                      /* vm_end_init() */
+    int early_signal_fd, early_timeout_fd; /* what it watches */
     struct loop_op signal_op, timeout_op, settle_op, deadline_op;
     unsigned char signal_info[128]; /* struct signalfd_siginfo */
 };
+
+/* Before anything else, and all that vm_end_finish() needs. */
+#define VM_END_NONE                                                                                          \
+    {                                                                                                        \
+        .signal_fd = -1, .interrupt_fd = -1, .early_signal_fd = -1, .early_timeout_fd = -1                   \
+    }
 
 /*
  * Block the signals that end a VM (SIGINT, SIGTERM, SIGHUP, SIGQUIT, but none that was ignored when we were
  * started), SIGCONT, after which the terminal is made raw again, and SIGWINCH, in this thread and those it will
  * start, and ignore SIGPIPE and SIGXFSZ, whose writes then fail as writes; SIGCHLD gets its default back. Before any
  * other thread exists. 0 or -errno with *err.
+ *
+ * From then until vm_end_start() interrupt_fd is readable when a signal has come that ends the VM, or `timeout`
+ * (nanoseconds; 0: none) is over: for whatever is waited for while the machine is built.
  */
-int vm_end_init(struct vm_end *end, struct error *err);
+int vm_end_init(struct vm_end *end, uint64_t timeout, struct error *err);
 void vm_end_finish(struct vm_end *end);
 
 /*
- * Something that was to be waited for before vm_end_start() has given up: is that because of a signal? Then the end has
- * been requested, so that vm_end_status() tells the status. vm_end_init() need not have been called or successful,
- * if both descriptors are -1.
+ * Something was not waited for any longer: because of interrupt_fd? Then that is what has ended the VM, and
+ * vm_end_status() tells the status. Of a VM_END_NONE it is not.
  */
 bool vm_end_interrupted(struct vm_end *end);
 

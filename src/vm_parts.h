@@ -52,7 +52,7 @@ int vm_prepare(struct vm *vm, struct error *err);
 int vm_build(struct vm *vm, struct error *err);
 void vm_destroy(struct vm *vm);
 
-/* The machine has run to its end: say what no exit status can, and return the exit status. */
+/* The machine has run to its end, or its making was ended: say what no exit status can, and return the exit status. */
 int vm_report(const struct vm *vm);
 
 /* The process is about to be ended on the spot, from inside the loop: what can still be said without waiting. */

@@ -117,6 +117,29 @@ static int report_command(const struct vm *vm, int status)
     return status;
 }
 
+/* What ended the machine, where that is no news of the guest's. */
+static void report_reason(const struct vm *vm)
+{
+    switch (vm->end.reason) {
+    case STOP_TIMEOUT:
+        log_warning("the time given with --timeout ran out%s%s", vm->channel ? " " : "",
+                    vm->channel ? guest_session_stage(guest_channel_session(vm->channel)) : "");
+        if (vm->channel && !guest_session_started(guest_channel_session(vm->channel)) &&
+            vm->options->verbosity >= LOG_LEVEL_WARNING)
+            report_last_words(vm);
+        break;
+    case STOP_RESET:
+        log_info("the guest asked for a reset");
+        break;
+    case STOP_HOST_FAILURE:
+        if (vm->end.value)
+            log_error("the host failed the VM: %s", strerror(-vm->end.value));
+        break;
+    default:
+        break;
+    }
+}
+
 int vm_report(const struct vm *vm)
 {
     int status = vm_end_status(&vm->end);
@@ -128,22 +151,7 @@ int vm_report(const struct vm *vm)
     report_lost_output(vm->console);
     for (unsigned i = 0; i < vm->slot_count; i++)
         report_device(vm->slots[i]);
-    switch (vm->end.reason) {
-    case STOP_TIMEOUT:
-        log_warning("the time given with --timeout ran out%s%s", vm->channel ? " " : "",
-                    vm->channel ? guest_session_stage(guest_channel_session(vm->channel)) : "");
-        if (vm->channel && !guest_session_started(guest_channel_session(vm->channel)))
-            report_last_words(vm);
-        break;
-    case STOP_RESET:
-        log_info("the guest asked for a reset");
-        break;
-    case STOP_HOST_FAILURE:
-        log_error("the host failed the VM: %s", strerror(-vm->end.value));
-        break;
-    default:
-        break;
-    }
+    report_reason(vm);
     return vm->channel ? report_command(vm, status) : status;
 }
 
@@ -192,6 +200,7 @@ void vm_report_exit(const struct vm *vm, bool failed, int status)
 
 void vm_report_leaving(const struct vm *vm)
 {
+    report_reason(vm);
     if (guest_died(vm))
         report_dead_guest(vm);
     vm_report_exit(vm, false, vm_end_status(&vm->end));

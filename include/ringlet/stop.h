@@ -19,7 +19,8 @@ enum stop_reason {
     STOP_CONSOLE_QUIT,   /* Ctrl-A x */
     STOP_COMMAND,        /* the command of `ringlet exec` ended with status `value` */
     STOP_GUEST_FAILURE,  /* the guest's init could not run the command, or broke the protocol */
-    STOP_HOST_FAILURE,   /* something of the host's failed so that the VM cannot go on: `value` is a -errno */
+    STOP_HOST_FAILURE, /* something of the host's failed so that the VM cannot go on: `value` is a -errno, or 0
+                          where the person has been told why */
     STOP_REASON_COUNT,
 };
 

@@ -5,8 +5,7 @@
  * Standard error may be a pipe whose reader has stalled, and a write to it would then never return; but a VM
  * has to end whatever becomes of what is said about it. So there is a wait for room, a bounded one, and of
  * the lines of one stall only the first has it. Room that was there may have gone to a command's own words, which
- * `exec` writes to the same pipe: the write itself does not wait either, where the kernel knows how (pipes since
- * Linux 6.4, sockets; not terminals).
+ * `exec` writes to the same pipe: the write itself does not wait either.
  */
 #include "ringlet/log.h"
 
@@ -14,14 +13,14 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
-#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
+#include "ringlet/monotonic.h"
+#include "ringlet/write_now.h"
+
 #define PATIENCE 1000 /* milliseconds */
-#define ATTEMPTS 16   /* to use room that somebody else was always faster to use */
 
 /* What there is to know of our stderr: how much the person wants, is its terminal raw, was it stalled. */
 static _Atomic int current_level = LOG_LEVEL_WARNING;
@@ -38,36 +37,19 @@ void log_set_raw_terminal(int raw)
     atomic_store(&terminal_is_raw, raw);
 }
 
-/* Nobody reads a file, so that a write to it, however slow, comes to its end. */
-static bool may_stall(void)
-{
-    struct stat status;
-
-    return fstat(STDERR_FILENO, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode));
-}
-
-/* False if there was no room after all. There is nobody to tell that stderr cannot be written. */
-static bool write_now(char *line, size_t length)
-{
-    const struct iovec whole = { line, length };
-    ssize_t written = pwritev2(STDERR_FILENO, &whole, 1, -1, may_stall() ? RWF_NOWAIT : 0);
-
-    if (written < 0 && errno == EOPNOTSUPP)
-        written = write(STDERR_FILENO, line, length);
-    return written >= 0 || errno != EAGAIN;
-}
-
-/* Is there room for a line? A pipe that says so has it for PIPE_BUF bytes. */
-static bool wait_for_room(void)
+static void write_line(const char *line, size_t length)
 {
     struct pollfd polled = { .fd = STDERR_FILENO, .events = POLLOUT };
-    int ready;
+    int64_t now = monotonic_ms(), deadline = now + (atomic_load(&is_stalled) ? 0 : PATIENCE);
+    ssize_t written;
 
-    do
-        ready = poll(&polled, 1, atomic_load(&is_stalled) ? 0 : PATIENCE);
-    while (ready < 0 && errno == EINTR);
-    atomic_store(&is_stalled, ready == 0);
-    return ready != 0;
+    do {
+        poll(&polled, 1, (int)(deadline - now));
+        written = write_now(STDERR_FILENO, line, length);
+        now = monotonic_ms();
+    } while (written == -EAGAIN && now < deadline);
+    /* Any other failure there is nobody to tell. */
+    atomic_store(&is_stalled, written == -EAGAIN);
 }
 
 __attribute__((format(printf, 2, 0))) static void log_line(enum log_level level, const char *format,
@@ -89,10 +71,7 @@ __attribute__((format(printf, 2, 0))) static void log_line(enum log_level level,
     if (atomic_load(&terminal_is_raw))
         line[length++] = '\r';
     line[length++] = '\n';
-    for (unsigned i = 0; i < ATTEMPTS && wait_for_room(); i++) {
-        if (write_now(line, length))
-            return;
-    }
+    write_line(line, length);
 }
 
 #define DEFINE_LOG(name, level)                                                                              \

@@ -22,6 +22,7 @@
 
 #include "child_sandbox.h"
 #include "ringlet/cleanup.h"
+#include "ringlet/program.h"
 
 #define CHILD_FDS_MAX 8
 
@@ -117,8 +118,7 @@ static int become(const struct child_process_options *options, int *report, enum
         return result;
     *step = CHILD_STEP_PROGRAM;
     execvp(options->argv[0], (char *const *)(void *)(uintptr_t)options->argv);
-    /* A folder of PATH that we may not enter says EACCES too, and the program is as little there. */
-    return errno == EACCES && !strchr(options->argv[0], '/') ? -ENOENT : -errno;
+    return -errno;
 }
 
 /* What a child that failed writes into the pipe. */
@@ -194,6 +194,10 @@ int child_process_start(const struct child_process_options *options, struct chil
         report.result = -errno;
     else
         report = read_report(report_read);
+    /* A folder of PATH that we may not enter says EACCES too, and the program is as little there. */
+    if (report.result == -EACCES && report.step == CHILD_STEP_PROGRAM && !strchr(options->argv[0], '/') &&
+        !program_in_path(options->argv[0]))
+        report.result = -ENOENT;
     if (report.result < 0) {
         *ret_step = report.step;
         child_process_finish(&child);

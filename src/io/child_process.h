@@ -36,7 +36,7 @@ enum child_step {
     CHILD_STEP_PROCESS,    /* making a process, its descriptors */
     CHILD_STEP_NAMESPACES, /* the sandbox: the system refuses namespaces */
     CHILD_STEP_DIRECTORY,  /* the sandbox: this directory cannot be shown in it */
-    CHILD_STEP_PROGRAM,    /* execve(); -ENOENT for a name that PATH does not lead to, for whatever reason */
+    CHILD_STEP_PROGRAM,    /* execve(); -ENOENT also where a folder of PATH may not be entered */
     CHILD_STEP_COUNT,
 };
 
@@ -49,6 +49,9 @@ void child_process_kill(struct child_process *child);
 
 /* Has it ended? It is then reaped, and *ret_status is waitpid()'s. Once only. Does not block. */
 bool child_process_reap(struct child_process *child, int *ret_status);
+
+/* How long one that has closed its socket, and so has nothing more to do, is waited for. */
+#define CHILD_PROCESS_LINGER_MS 1000
 
 /* Likewise, and wait for it, `timeout_ms` at most (less than 0: not at all). */
 bool child_process_wait(struct child_process *child, int timeout_ms, int *ret_status);

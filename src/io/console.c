@@ -30,6 +30,7 @@
 #include "ringlet/stop.h"
 #include "ringlet/terminal.h"
 #include "ringlet/util.h"
+#include "ringlet/write_now.h"
 
 struct console {
     struct char_stream stream;
@@ -57,11 +58,8 @@ static void start(struct char_stream *stream)
 /* The guest was left in the middle of a line; the shell's prompt begins one. */
 static void end_line(const struct console *console)
 {
-    struct pollfd polled = { .fd = console->output_fd, .events = POLLOUT };
-
-    if (!terminal_same(console->input_fd, console->output_fd) || poll(&polled, 1, 0) <= 0)
-        return;
-    (void)!write(console->output_fd, "\n", 1);
+    if (terminal_same(console->input_fd, console->output_fd))
+        (void)write_now(console->output_fd, "\n", 1);
 }
 
 static void release(struct char_stream *stream)
@@ -107,11 +105,9 @@ static void show_help(void)
 {
     static const char help[] =
         "\r\nringlet: Ctrl-A x ends the VM, Ctrl-A Ctrl-A sends Ctrl-A to the guest\r\n";
-    struct pollfd polled = { .fd = STDERR_FILENO, .events = POLLOUT };
 
     /* The loop waits for nobody, least of all with the front end's lock held. */
-    if (poll(&polled, 1, 0) <= 0 || write(STDERR_FILENO, help, sizeof(help) - 1) < 0)
-        return; /* nobody to tell */
+    (void)write_now(STDERR_FILENO, help, sizeof(help) - 1);
 }
 
 static size_t terminal_filter(struct char_stream *stream, const uint8_t *in, size_t count, uint8_t *out)

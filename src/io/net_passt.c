@@ -20,11 +20,11 @@
 
 #include "child_process.h"
 #include "child_words.h"
-#include "monotonic.h"
 #include "net_stream.h"
 #include "ringlet/backend_provider.h"
 #include "ringlet/cleanup.h"
 #include "ringlet/error.h"
+#include "ringlet/monotonic.h"
 #include "ringlet/net_backend.h"
 #include "ringlet/util.h"
 
@@ -184,7 +184,7 @@ static int wait_until_ready(struct net_passt *passt, int fd, int interrupt_fd, s
     if (!(polled[0].revents & (POLLHUP | POLLERR)) && !polled[1].revents)
         return 0;
     /* It has closed the socket, or is about to: its end follows. */
-    child_process_wait(&passt->child, (int)(deadline - monotonic_ms()), &status);
+    child_process_wait(&passt->child, CHILD_PROCESS_LINGER_MS, &status);
     child_words_read_last(passt->words_fd, noise, words, sizeof(words));
     child_words_describe_end(status, words, end, sizeof(end));
     return error_set(err, -ECHILD, "passt does not start%s", end);

@@ -31,11 +31,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "monotonic.h"
 #include "ringlet/cleanup.h"
 #include "ringlet/io_client.h"
 #include "ringlet/loop.h"
 #include "ringlet/util.h"
+#include "vhost_user_handshake.h"
 #include "vhost_user_wire.h"
 
 /* For each queue the messages of start() and stop(); SET_MEM_TABLE, SET_FEATURES, GET_FEATURES. */
@@ -86,35 +86,6 @@ static struct vhost_user *vhost_user(struct vhost_backend *backend)
 
 /* --- telling --- */
 
-/* 0 or -errno; -EAGAIN if it would block. */
-static int send_message(int fd, const struct vhost_user_message *message)
-{
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(sizeof(message->fds))];
-    } control = { 0 };
-    struct iovec iov = { .iov_base = (void *)(uintptr_t)message->bytes, .iov_len = message->length };
-    struct msghdr header = { .msg_iov = &iov, .msg_iovlen = 1 };
-    ssize_t sent;
-
-    if (message->fd_count) {
-        size_t size = message->fd_count * sizeof(message->fds[0]);
-
-        header.msg_control = &control;
-        header.msg_controllen = CMSG_SPACE(size);
-        control.header.cmsg_level = SOL_SOCKET;
-        control.header.cmsg_type = SCM_RIGHTS;
-        control.header.cmsg_len = CMSG_LEN(size);
-        memcpy(CMSG_DATA(&control.header), message->fds, size);
-    }
-    do
-        sent = sendmsg(fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    if (sent < 0)
-        return -errno;
-    return (size_t)sent == message->length ? 0 : -EAGAIN;
-}
-
 static void ask(struct vhost_user *user, enum vhost_user_request request)
 {
     assert(user->asked_count < ASKED_MAX);
@@ -124,7 +95,7 @@ static void ask(struct vhost_user *user, enum vhost_user_request request)
 /* A question. False: it is not sent. */
 static bool tell_and_ask(struct vhost_user *user, const struct vhost_user_message *message)
 {
-    if (send_message(user->fd, message) < 0)
+    if (vhost_user_send(user->fd, message) < 0)
         return false;
     ask(user, vhost_user_request_of(message));
     return true;
@@ -136,7 +107,7 @@ static bool tell(struct vhost_user *user, struct vhost_user_message message)
     bool acknowledged = user->protocol_features & VHOST_USER_PROTOCOL_F_REPLY_ACK;
 
     if (!acknowledged)
-        return send_message(user->fd, &message) == 0;
+        return vhost_user_send(user->fd, &message) == 0;
     vhost_user_need_reply(&message);
     return tell_and_ask(user, &message);
 }
@@ -152,90 +123,13 @@ static void fail(struct vhost_user *user, const char *reason)
     loop_post(user->loop, &user->follow_task);
 }
 
-/* --- the handshake --- */
-
-/* All of `length` bytes. A process that ends without closing (somebody has its socket) counts as closed. */
-static int receive(const struct vhost_user_options *options, uint8_t *bytes, size_t length, int64_t deadline)
+/* A message could not be sent. */
+static void fail_to_tell(struct vhost_user *user)
 {
-    struct pollfd polled[] = { { .fd = options->fd, .events = POLLIN },
-                               { .fd = options->pidfd, .events = POLLIN },
-                               { .fd = options->interrupt_fd ? options->interrupt_fd : -1,
-                                 .events = POLLIN } };
+    struct pollfd polled = { .fd = user->fd };
 
-    for (size_t have = 0; have < length;) {
-        int64_t left = deadline - monotonic_ms();
-        ssize_t got = recv(options->fd, bytes + have, length - have, MSG_DONTWAIT);
-        int ready;
-
-        if (got > 0) {
-            have += (size_t)got;
-            continue;
-        }
-        if (got == 0 || errno == ECONNRESET || errno == EPIPE || polled[1].revents)
-            return -ECONNRESET;
-        if (errno != EAGAIN && errno != EINTR)
-            return -errno;
-        if (polled[2].revents)
-            return -EINTR;
-        ready = poll(polled, ARRAY_SIZE(polled), left > 0 ? (int)left : 0);
-        if (ready == 0)
-            return -ETIMEDOUT;
-        if (ready < 0 && errno != EINTR)
-            return -errno;
-    }
-    return 0;
-}
-
-static int say(int fd, struct vhost_user_message message)
-{
-    int result = send_message(fd, &message);
-
-    return result == -EPIPE ? -ECONNRESET : result;
-}
-
-static int inquire(const struct vhost_user_options *options, enum vhost_user_request request,
-                   int64_t deadline, uint64_t *ret_value)
-{
-    uint8_t reply[VHOST_USER_REPLY_SIZE];
-    int result = say(options->fd, vhost_user_plain(request));
-
-    if (result == 0)
-        result = receive(options, reply, VHOST_USER_HEADER_SIZE, deadline);
-    if (result == 0 && !vhost_user_is_reply(reply, request))
-        result = -EPROTO;
-    if (result == 0)
-        result = receive(options, reply + VHOST_USER_HEADER_SIZE,
-                         VHOST_USER_REPLY_SIZE - VHOST_USER_HEADER_SIZE, deadline);
-    if (result == 0)
-        *ret_value = vhost_user_reply_u64(reply);
-    return result;
-}
-
-static int shake_hands(struct vhost_user *user, const struct vhost_user_options *options)
-{
-    int64_t deadline = monotonic_ms() + options->timeout_ms;
-    uint64_t features = 0, protocol_features = 0, queues = VHOST_MAX_QUEUES;
-    int result = say(options->fd, vhost_user_plain(VHOST_USER_SET_OWNER));
-
-    if (result == 0)
-        result = inquire(options, VHOST_USER_GET_FEATURES, deadline, &features);
-    /* Without them there is no SET_VRING_ENABLE; every process of this decade has them. */
-    if (result == 0 && !(features & VHOST_USER_F_PROTOCOL_FEATURES))
-        result = -EPROTO;
-    if (result == 0)
-        result = inquire(options, VHOST_USER_GET_PROTOCOL_FEATURES, deadline, &protocol_features);
-    if (result < 0)
-        return result;
-    protocol_features &= VHOST_USER_PROTOCOL_F_MQ | VHOST_USER_PROTOCOL_F_REPLY_ACK;
-    result = say(options->fd, vhost_user_u64(VHOST_USER_SET_PROTOCOL_FEATURES, protocol_features));
-    if (result == 0 && protocol_features & VHOST_USER_PROTOCOL_F_MQ)
-        result = inquire(options, VHOST_USER_GET_QUEUE_NUM, deadline, &queues);
-    if (result < 0)
-        return result;
-    user->backend.features = features & ~VHOST_USER_F_PROTOCOL_FEATURES;
-    user->protocol_features = protocol_features;
-    user->queue_max = queues < VHOST_MAX_QUEUES ? (unsigned)queues : VHOST_MAX_QUEUES;
-    return 0;
+    poll(&polled, 1, 0);
+    fail(user, polled.revents ? "has closed the connection" : "does not listen");
 }
 
 /* --- the loop's part: everything with the client's lock held, on the loop thread --- */
@@ -494,7 +388,7 @@ static int start(struct vhost_backend *backend, uint64_t features, const struct 
     }
     /* One that cannot be told has started and ended: whoever waits for ended() sees to it that nothing goes first. */
     if (!tell_queues(user, features, queues, count))
-        fail(user, "has closed the connection, or does not listen");
+        fail_to_tell(user);
     for (unsigned i = 0; i < count; i++)
         user->queues[queues[i].index].started = true;
     user->state = WORKING;
@@ -515,7 +409,7 @@ static void stop(struct vhost_backend *backend)
             continue;
         if (!tell(user, vhost_user_state(VHOST_USER_SET_VRING_ENABLE, i, 0)) ||
             !tell_and_ask(user, &question))
-            fail(user, "has closed the connection, or does not listen");
+            fail_to_tell(user);
     }
     loop_post(user->loop, &user->follow_task);
 }
@@ -567,6 +461,7 @@ int vhost_user_create(struct loop *loop, const struct vhost_user_options *option
                       struct vhost_backend **ret_backend)
 {
     struct vhost_user *user = calloc(1, sizeof(*user));
+    struct vhost_user_process process = { 0 };
     int result;
 
     if (!user)
@@ -584,11 +479,14 @@ int vhost_user_create(struct loop *loop, const struct vhost_user_options *option
         };
     result = create_eventfds(user);
     if (result == 0)
-        result = shake_hands(user, options);
+        result = vhost_user_shake_hands(options, &process);
     if (result < 0) {
         release(user);
         return result;
     }
+    user->backend.features = process.features;
+    user->protocol_features = process.protocol_features;
+    user->queue_max = process.queue_max;
     *ret_backend = &user->backend;
     return 0;
 }

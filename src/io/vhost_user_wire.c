@@ -5,7 +5,9 @@
 #include "vhost_user_wire.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* "Header": flags */
 #define VERSION_MASK    UINT32_C(0x3)
@@ -112,6 +114,34 @@ static struct header header_of(const uint8_t *bytes)
 
     memcpy(&header, bytes, sizeof(header));
     return header;
+}
+
+int vhost_user_send(int fd, const struct vhost_user_message *message)
+{
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(message->fds))];
+    } control = { 0 };
+    struct iovec iov = { .iov_base = (void *)(uintptr_t)message->bytes, .iov_len = message->length };
+    struct msghdr header = { .msg_iov = &iov, .msg_iovlen = 1 };
+    ssize_t sent;
+
+    if (message->fd_count) {
+        size_t size = message->fd_count * sizeof(message->fds[0]);
+
+        header.msg_control = &control;
+        header.msg_controllen = CMSG_SPACE(size);
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(size);
+        memcpy(CMSG_DATA(&control.header), message->fds, size);
+    }
+    do
+        sent = sendmsg(fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0)
+        return -errno;
+    return (size_t)sent == message->length ? 0 : -EAGAIN;
 }
 
 void vhost_user_need_reply(struct vhost_user_message *message)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vhost_user_wire.h - messages of the vhost-user protocol as bytes: pure functions that build what the front end
- * says and parse what it is answered (docs/interop/vhost-user.rst of QEMU's source).
+ * vhost_user_wire.h - messages of the vhost-user protocol as bytes: functions that build what the front end says,
+ * send it, and parse what it is answered (docs/interop/vhost-user.rst of QEMU's source).
  *
  * A message is a header of three 32-bit numbers (request, flags, size of the payload) and a payload, all in the
  * machine's byte order. Every answer that we ever ask for has a payload of eight bytes; anything else is refused
@@ -60,6 +60,9 @@ struct vhost_user_message vhost_user_eventfd(enum vhost_user_request request, un
 struct vhost_user_message vhost_user_addresses(const struct vhost_queue *queue);
 /* SET_MEM_TABLE; `count` is at most VHOST_MAX_REGIONS. */
 struct vhost_user_message vhost_user_memory(const struct vhost_region *regions, unsigned count);
+
+/* Send it whole, at once or not at all. 0 or -errno; -EAGAIN if it would block. */
+int vhost_user_send(int fd, const struct vhost_user_message *message);
 
 /* Ask that the message be acknowledged (VHOST_USER_PROTOCOL_F_REPLY_ACK): a u64, 0 for success. */
 void vhost_user_need_reply(struct vhost_user_message *message);

@@ -25,9 +25,9 @@
 #include "child_process.h"
 #include "child_sandbox.h"
 #include "child_words.h"
-#include "monotonic.h"
 #include "ringlet/cleanup.h"
 #include "ringlet/error.h"
+#include "ringlet/monotonic.h"
 #include "ringlet/open_path.h"
 #include "ringlet/util.h"
 #include "ringlet/vhost_backend.h"
@@ -209,7 +209,7 @@ static int say_not_served(const struct start *start, struct virtiofsd *virtiofsd
                          start->program);
     case -ECONNRESET:
         /* It has ended, or is about to: with the socket it has nothing more to do. */
-        child_process_wait(&virtiofsd->child, (int)(start->deadline - monotonic_ms()), &status);
+        child_process_wait(&virtiofsd->child, CHILD_PROCESS_LINGER_MS, &status);
         child_words_read_last(virtiofsd->words_fd, NULL, words, sizeof(words));
         child_words_describe_end(status, words, end, sizeof(end));
         return error_set(start->err, -ECHILD, "virtiofsd does not start%s", end);

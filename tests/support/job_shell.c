@@ -65,6 +65,9 @@ static int be_shell(const struct job_shell *shell)
     close(up[1]);
     close(down[0]);
     result = obey(shell, child, up[0], down[1]);
+    /* A job that still asks hears that nobody is there any more. */
+    close(up[0]);
+    close(down[1]);
     JOB_CHECK(waitpid(child, &status, WUNTRACED) == child);
     JOB_CHECK(WIFEXITED(status));
     return result ? result : WEXITSTATUS(status);

@@ -19,7 +19,7 @@ struct job_shell_link {
 struct job_shell {
     int master, slave; /* a pty; the slave becomes the session's terminal */
     const char *typed; /* at JOB_TYPE */
-    /* In a process of its own, in the background at first. 0, or the line that failed, by JOB_CHECK(). */
+    /* In a process of its own, in the background at first. 0, or what tells the line that failed: JOB_CHECK(). */
     int (*job)(void *argument, const struct job_shell_link *link);
     void *argument;
 };
@@ -33,7 +33,7 @@ bool job_shell_ask(const struct job_shell_link *link, enum job_shell_order order
 #define JOB_CHECK(condition)                                                                                 \
     do {                                                                                                     \
         if (!(condition))                                                                                    \
-            return __LINE__ % 256;                                                                           \
+            return __LINE__ % 255 + 1;                                                                       \
     } while (0)
 
 #endif

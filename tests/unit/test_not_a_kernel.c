@@ -150,6 +150,19 @@ static void test_what_is_no_initrd_is_named_and_all_else_passes(void **state)
     check_initrd(kernel_image_copy("\x7f", 1, 1), NULL);
 }
 
+static void test_a_cpio_archive_may_hold_anything(void **state)
+{
+    struct kernel_image image = kernel_image_copy("070701", 6, 0x1000),
+                        text = kernel_image_copy("070701", 6, 600);
+
+    (void)state;
+    memcpy(image.data + 0x101, "ustar", 5);
+    memcpy(image.data + 0x202, "HdrS", 4);
+    check_initrd(image, NULL);
+    memset(text.data + 6, 'n', 594);
+    check_initrd(text, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -157,6 +170,7 @@ int main(void)
         cmocka_unit_test(test_an_empty_file_and_text_are_named),
         cmocka_unit_test(test_efi_programs_are_named_by_machine),
         cmocka_unit_test(test_what_is_no_initrd_is_named_and_all_else_passes),
+        cmocka_unit_test(test_a_cpio_archive_may_hold_anything),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

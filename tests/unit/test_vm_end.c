@@ -88,7 +88,7 @@ static _Noreturn void play(struct machine *machine, way_to_ask *ask, uint64_t ti
     uint64_t deadline = machine->end.deadline;
     struct error err = { 0 };
 
-    if (vm_end_init(&machine->end, &err) < 0 ||
+    if (vm_end_init(&machine->end, 0, &err) < 0 ||
         loop_create(LOOP_ENGINE_THREADS, 64, &machine->loop, &err) < 0)
         _exit(OUT_OF_ORDER);
     machine->console.ops = &console_ops;
@@ -248,28 +248,62 @@ static void test_second_signal_ends_the_process_while_the_console_drains(void **
     expect_silent_end(&machine, terminate, SIGNAL_STATUS + SIGTERM);
 }
 
-/* Before the loop runs, while a program is waited for that does not come up; a window's size ends nothing. */
-static void interrupted_wait(struct machine *machine)
+/* A program is waited for that does not come up; a window's size ends nothing. */
+static _Noreturn void interrupted_wait(void)
 {
-    struct pollfd polled = { .fd = machine->end.interrupt_fd, .events = POLLIN };
+    struct vm_end end;
+    struct error err = { 0 };
+    struct pollfd polled = { .events = POLLIN };
 
+    if (vm_end_init(&end, 0, &err) < 0)
+        _exit(OUT_OF_ORDER);
+    polled.fd = end.interrupt_fd;
     kill(getpid(), SIGWINCH);
-    if (poll(&polled, 1, 0) != 0 || vm_end_interrupted(&machine->end))
+    if (poll(&polled, 1, 0) != 0 || vm_end_interrupted(&end))
         _exit(OUT_OF_ORDER);
     kill(getpid(), SIGTERM);
-    if (poll(&polled, 1, 0) != 1 || !vm_end_interrupted(&machine->end))
+    if (poll(&polled, 1, 0) != 1 || !vm_end_interrupted(&end))
         _exit(OUT_OF_ORDER);
-    _exit(vm_end_status(&machine->end));
+    _exit(vm_end_status(&end));
 }
 
 static void test_signal_before_the_loop_runs_ends_what_is_waited_for(void **state)
 {
-    struct machine machine = { 0 };
-    struct vm_end none = { .signal_fd = -1, .interrupt_fd = -1 };
+    struct vm_end none = VM_END_NONE;
+    int status;
+    pid_t child = fork();
 
     (void)state;
-    expect_silent_end(&machine, interrupted_wait, SIGNAL_STATUS + SIGTERM);
+    assert_true(child >= 0);
+    if (child == 0)
+        interrupted_wait();
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), SIGNAL_STATUS + SIGTERM);
     assert_false(vm_end_interrupted(&none));
+}
+
+static void test_timeout_before_the_loop_runs_ends_what_is_waited_for(void **state)
+{
+    struct vm_end end;
+    struct error err = { 0 };
+    sigset_t before;
+    struct pollfd polled = { .events = POLLIN };
+
+    (void)state;
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, NULL, &before), 0);
+    assert_int_equal(vm_end_init(&end, SHORT, &err), 0);
+    polled.fd = end.interrupt_fd;
+    assert_int_equal(poll(&polled, 1, -1), 1);
+    assert_true(vm_end_interrupted(&end));
+    assert_int_equal(vm_end_status(&end), EXIT_STATUS_TIMEOUT);
+    vm_end_finish(&end);
+    assert_int_equal(vm_end_init(&end, 0, &err), 0);
+    polled.fd = end.interrupt_fd;
+    assert_int_equal(poll(&polled, 1, 0), 0);
+    assert_false(vm_end_interrupted(&end));
+    vm_end_finish(&end);
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
 }
 
 static void test_deadline_says_that_a_cpu_is_missing(void **state)
@@ -321,6 +355,7 @@ int main(void)
         cmocka_unit_test(test_second_signal_ends_the_process_while_a_cpu_hangs),
         cmocka_unit_test(test_second_signal_ends_the_process_while_the_console_drains),
         cmocka_unit_test(test_signal_before_the_loop_runs_ends_what_is_waited_for),
+        cmocka_unit_test(test_timeout_before_the_loop_runs_ends_what_is_waited_for),
         cmocka_unit_test(test_deadline_says_that_a_cpu_is_missing),
         cmocka_unit_test(test_deadline_says_that_the_console_is_missing),
         cmocka_unit_test(test_failed_loop_is_said_and_ends_the_process),

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * monotonic.h - the time by a clock that is never set, for deadlines of what blocks while the VM is built.
+ * monotonic.h - the time by a clock that is never set, for deadlines of what blocks.
  */
-#ifndef RINGLET_IO_MONOTONIC_H
-#define RINGLET_IO_MONOTONIC_H
+#ifndef RINGLET_MONOTONIC_H
+#define RINGLET_MONOTONIC_H
 
 #include <stdint.h>
 #include <time.h>
