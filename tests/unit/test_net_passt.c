@@ -550,8 +550,12 @@ static void test_passt_of_the_distribution_takes_all_our_ports(void **state)
     struct error err = { 0 };
     int result = net_passt_open(player->loop, &options, &backend, &err);
 
-    if (result == -ENOENT || (result == -ECHILD && strstr(err.text, "xternal")))
+    /* It takes the host's network over, and namespaces of its own: not everywhere is either to be had. */
+    if (result == -ENOENT ||
+        (result == -ECHILD && (strstr(err.text, "xternal") || strstr(err.text, "namespace")))) {
+        print_message("%s\n", err.text);
         skip();
+    }
     if (result != 0)
         fail_msg("%s", err.text);
     net_player_attach(player, backend);
