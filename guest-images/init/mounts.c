@@ -10,15 +10,20 @@
  */
 #include "mounts.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <mntent.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "deadline.h"
@@ -178,6 +183,55 @@ static int mount_share(const char *tag, const char *directory, bool read_only, s
                                          : "");
 }
 
+/*
+ * Without rights on the host a virtiofsd may open other people's files, but with O_NOATIME only its own (open(2)); QEMU's
+ * hands that flag on, and an overlay sets it for every file whose owner it is, or when whoever mounted it has CAP_FOWNER.
+ * Is that in the way here? One file tells, which is another's as we see it.
+ */
+static bool noatime_is_refused(void)
+{
+    static const char *const places[] = { LOWER "/bin", LOWER "/usr/bin", LOWER "/etc", LOWER };
+
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        DIR *folder = opendir(places[i]);
+        const struct dirent *entry;
+
+        while (folder && (entry = readdir(folder))) {
+            struct stat status;
+            int fd;
+
+            if (fstatat(dirfd(folder), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+                !S_ISREG(status.st_mode) || status.st_uid == 0)
+                continue;
+            fd = openat(dirfd(folder), entry->d_name, O_RDONLY | O_NOATIME | O_CLOEXEC);
+            if (fd < 0 && errno != EPERM)
+                continue; /* that one may not be read at all */
+            if (fd >= 0)
+                close(fd);
+            closedir(folder);
+            return fd < 0;
+        }
+        if (folder)
+            closedir(folder);
+    }
+    return false;
+}
+
+/* In force, or only permitted. A process 1 that cannot change its capabilities keeps them. */
+static void set_fowner(bool effective)
+{
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+    if (syscall(SYS_capget, &header, data) < 0)
+        return;
+    if (effective)
+        data[0].effective |= UINT32_C(1) << CAP_FOWNER;
+    else
+        data[0].effective &= ~(UINT32_C(1) << CAP_FOWNER);
+    (void)syscall(SYS_capset, &header, data);
+}
+
 static int mount_overlay(struct error *err)
 {
     if (mount("tmpfs", UPPER, "tmpfs", 0, "mode=0755") == 0 && mkdir(UPPER "/data", 0755) == 0 &&
@@ -191,12 +245,22 @@ static int mount_overlay(struct error *err)
 
 static int mount_shared_root(const struct settings *settings, struct error *err)
 {
+    bool refused;
     int result;
 
     mkdir(LOWER, 0755);
     mkdir(UPPER, 0755);
     result = mount_share(settings->root_name, LOWER, true, err);
-    return result < 0 ? result : mount_overlay(err);
+    if (result < 0)
+        return result;
+    /* What the overlay does, it does with the rights that it was mounted with. */
+    refused = noatime_is_refused();
+    if (refused)
+        set_fowner(false);
+    result = mount_overlay(err);
+    if (refused)
+        set_fowner(true);
+    return result;
 }
 
 int mounts_add_shares(const struct settings *settings, struct error *err)

@@ -381,6 +381,18 @@ exec_rootless() {
 	in_guest 0 --share "$work/theirs:/there" -- sh -c 'id -u; echo mine >/there/file' </dev/null
 	printed 0
 	[ "$(stat -c %u "$work/theirs/file")" = 65534 ] || fail "the file is another's"
+	# A root of other people's files: they can be run, read and changed, and stay as they are.
+	mkdir -p "$work/roots/bin" "$work/roots/etc"
+	cp "$(command -v busybox)" "$work/roots/bin/busybox"
+	ln -s busybox "$work/roots/bin/sh"
+	echo ours >"$work/roots/etc/motto"
+	chmod -R a+rX "$work/roots"
+	in_guest 0 --root "$work/roots" -- sh -c 'cat /etc/motto && echo theirs >>/etc/motto && cat /etc/motto &&
+		echo new >/new && busybox chmod 700 /new && busybox ls /etc' </dev/null
+	printed $'ours\nours\ntheirs\nmotto'
+	[ "$(cat "$work/roots/etc/motto")" = ours ] || fail "the host's file has changed"
+	in_guest 0 --root / -- sh -c 'head -c 4 /bin/sh | od -An -c' </dev/null
+	printed ' 177   E   L   F'
 }
 
 exec_stock() {
