@@ -20,6 +20,11 @@
 
 /* --- reading --- */
 
+static const char *name_of(const char *path)
+{
+    return strcmp(path, "-") == 0 ? "standard input" : path;
+}
+
 /* The whole file, *ret_text of *ret_size bytes, to be freed; "-" is standard input, as everywhere. */
 static int read_whole(const char *path, char **ret_text, size_t *ret_size, struct error *err)
 {
@@ -29,7 +34,7 @@ static int read_whole(const char *path, char **ret_text, size_t *ret_size, struc
     ssize_t got = 1;
 
     if (fd < 0)
-        return error_set(err, fd, "cannot open the --config file %s: %s", path, strerror(-fd));
+        return error_set(err, fd, "cannot open the --config file %s: %s", name_of(path), strerror(-fd));
     if (!text)
         return error_set(err, -ENOMEM, "out of memory");
     while (got != 0 && size <= CONFIG_FILE_MAX_SIZE) {
@@ -39,12 +44,13 @@ static int read_whole(const char *path, char **ret_text, size_t *ret_size, struc
         if (got < 0) {
             int result = -errno;
 
-            return error_set(err, result, "cannot read the --config file %s: %s", path, strerror(-result));
+            return error_set(err, result, "cannot read the --config file %s: %s", name_of(path),
+                             strerror(-result));
         }
         size += (size_t)got;
     }
     if (size > CONFIG_FILE_MAX_SIZE)
-        return error_set(err, -EINVAL, "the --config file %s is larger than %u KiB", path,
+        return error_set(err, -EINVAL, "the --config file %s is larger than %u KiB", name_of(path),
                          CONFIG_FILE_MAX_SIZE / 1024);
     *ret_text = steal_pointer(&text);
     *ret_size = size;
@@ -118,17 +124,19 @@ int config_file_read(enum command command, const char *path, struct option_words
 
     if (result < 0)
         return result;
+    if (!size)
+        return error_set(err, -EINVAL, "%s is empty, where --config wants a JSON object", name_of(path));
     root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &mistake);
     if (!root)
-        return error_set(err, -EINVAL, "%s, line %d, column %d: %s", path, mistake.line, mistake.column,
-                         mistake.text);
+        return error_set(err, -EINVAL, "%s, line %d, column %d: %s", name_of(path), mistake.line,
+                         mistake.column, mistake.text);
     if (!json_is_object(root))
-        result = error_set(err, -EINVAL, "%s: not an object, { \"OPTION\": VALUE, ... }", path);
+        result = error_set(err, -EINVAL, "%s: not an object, { \"OPTION\": VALUE, ... }", name_of(path));
     json_object_foreach(root, name, value)
     {
         result = add_member(command, words, name, value, err);
         if (result < 0) {
-            error_prefix(err, "%s", path);
+            error_prefix(err, "%s", name_of(path));
             break;
         }
     }

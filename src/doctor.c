@@ -275,10 +275,10 @@ int doctor_run(FILE *to)
     examine_memory(&report);
     examine_guests(&report);
     if (report.failed)
-        fputs("\nringlet run will not work here: see MISSING above.\n", to);
+        fputs("\nRinglet will not work here: see MISSING above.\n", to);
     else if (report.small_only)
-        fputs("\nringlet run works here, for small guests only: this KVM does not run Linux.\n", to);
+        fputs("\nRinglet works here, for small guests only: this KVM does not run Linux.\n", to);
     else
-        fputs("\nringlet run works here.\n", to);
+        fputs("\nRinglet works here: `ringlet run` and `ringlet exec`.\n", to);
     return report.failed ? EXIT_STATUS_FAILURE : 0;
 }

@@ -47,6 +47,9 @@ static int make_settings(struct guest_channel *channel, const struct run_options
     struct exec_terminal terminal = { .type = getenv("TERM") };
 
     window_size(&terminal.rows, &terminal.columns);
+    /* Where nobody has told a size, as under script(1): what programs then take to be there. */
+    if (!terminal.rows || !terminal.columns)
+        terminal = (struct exec_terminal){ .type = terminal.type, .rows = 24, .columns = 80 };
     return exec_settings_make(options, &terminal, &channel->settings, ret_size, err);
 }
 

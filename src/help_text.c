@@ -41,8 +41,8 @@ const char help_run_text[] =
 
 const char help_exec_text[] =
     "boots a guest, runs one command in it, and ends with that command's status. Standard input, output and "
-    "error are the command's, each apart, byte for byte, with end-of-file passed on. SIGINT and SIGTERM reach "
-    "the command; a second one ends the virtual machine.";
+    "error are the command's, each apart, byte for byte, with end-of-file passed on. SIGINT, SIGTERM, "
+    "SIGHUP and SIGQUIT reach the command, the first of them; a second one ends the virtual machine.";
 
 const char help_doctor_text[] =
     "tries what ringlet needs of this machine, from /dev/kvm to running two small guests, and says "

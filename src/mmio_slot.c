@@ -206,12 +206,13 @@ bool mmio_slot_is_quiet(struct mmio_slot *slot)
     return quiet;
 }
 
-bool mmio_slot_report(struct mmio_slot *slot, char *to, size_t size)
+enum virtio_report mmio_slot_report(struct mmio_slot *slot, char *to, size_t size)
 {
     int length = snprintf(to, size, "%s: ", slot->device->name);
 
-    return length > 0 && (size_t)length < size &&
-           virtio_device_report(slot->device, to + length, size - (size_t)length);
+    if (length < 0 || (size_t)length >= size)
+        return VIRTIO_REPORT_NONE;
+    return virtio_device_report(slot->device, to + length, size - (size_t)length);
 }
 
 void mmio_slot_destroy(struct mmio_slot *slot)

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "ringlet/virtio_device.h"
+
 struct bus;
 struct device_info;
 struct error;
@@ -16,7 +18,6 @@ struct hypervisor;
 struct loop;
 struct loop_task;
 struct mmio_slot;
-struct virtio_device;
 
 /* Takes over `device` when it succeeds; borrows the rest. 0 or -errno with *err. */
 int mmio_slot_create(struct virtio_device *device, const struct device_info *where,
@@ -35,8 +36,8 @@ void mmio_slot_stop(struct mmio_slot *slot);
 /* After mmio_slot_stop(): no doorbell read and no request of the device is left in flight. Loop thread. */
 bool mmio_slot_is_quiet(struct mmio_slot *slot);
 
-/* "net0: ..." for --verbose; false when the device has nothing to tell. */
-bool mmio_slot_report(struct mmio_slot *slot, char *to, size_t size);
+/* "net0: ...", what the device has to tell. */
+enum virtio_report mmio_slot_report(struct mmio_slot *slot, char *to, size_t size);
 
 /* Quiet, or never started. NULL is fine. */
 void mmio_slot_destroy(struct mmio_slot *slot);

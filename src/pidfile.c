@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,28 @@ static int write_number(int fd)
     ssize_t written = write(fd, text, (size_t)length);
 
     return written == length ? 0 : written < 0 ? -errno : -EIO;
+}
+
+/* What is at `path`, if anything is, may be replaced: an older VM's number, or nothing. */
+static bool may_replace(const char *path)
+{
+    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    struct stat status;
+    char text[32];
+    ssize_t length;
+
+    if (fd < 0)
+        return errno == ENOENT;
+    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
+        return false;
+    length = read(fd, text, sizeof(text));
+    if (length < 0 || length == sizeof(text))
+        return false;
+    for (ssize_t i = 0; i < length; i++) {
+        if ((text[i] < '0' || text[i] > '9') && text[i] != '\n')
+            return false;
+    }
+    return true;
 }
 
 static int write_beside(struct pidfile *pidfile, const char *path)
@@ -81,7 +104,17 @@ int pidfile_write(const char *path, struct pidfile **ret_pidfile, struct error *
 
     if (!pidfile)
         return error_set(err, -ENOMEM, "out of memory");
-    result = path_is_fd(path, &fd) ? write_to_descriptor(path) : write_beside(pidfile, path);
+    if (path_is_fd(path, &fd))
+        result = write_to_descriptor(path);
+    else
+        result = may_replace(path) ? write_beside(pidfile, path) : -EEXIST;
+    if (result == -EEXIST) {
+        release(pidfile);
+        return error_set(err, result,
+                         "cannot write the process id to %s: it is there and is no pidfile; remove it, or "
+                         "give another name",
+                         path);
+    }
     if (result < 0) {
         release(pidfile);
         return error_set(err, result, "cannot write the process id to %s: %s", path, strerror(-result));

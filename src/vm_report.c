@@ -21,6 +21,9 @@
 
 #define LAST_LINES 20 /* of a dead guest's console */
 
+/* An error to Linux on any machine without PCI, as this one is, and the reason of nothing. */
+static const char no_pci[] = "PCI: Fatal: No config space access function found";
+
 static void report_lost_output(const struct char_backend *console)
 {
     unsigned long long lost = console_dropped(console);
@@ -38,12 +41,35 @@ static void report_device(struct mmio_slot *slot)
 {
     char text[256];
 
-    if (mmio_slot_report(slot, text, sizeof(text)))
+    switch (mmio_slot_report(slot, text, sizeof(text))) {
+    case VIRTIO_REPORT_NONE:
+        break;
+    case VIRTIO_REPORT_DONE:
         log_info("%s", text);
+        break;
+    case VIRTIO_REPORT_TROUBLE:
+        log_warning("%s", text);
+        break;
+    }
 }
 
-/* The end of the console that exec keeps, line by line. */
-static void report_last_words(const struct vm *vm)
+/* Take the line with `words` in it out of the text; how many bytes that were. */
+static size_t forget_line(char *text, const char *words)
+{
+    char *found = strstr(text, words), *begin = found, *end;
+
+    if (!found)
+        return 0;
+    while (begin > text && begin[-1] != '\n')
+        begin--;
+    end = found + strcspn(found, "\n");
+    end += *end == '\n';
+    memmove(begin, end, strlen(end) + 1);
+    return (size_t)(end - begin);
+}
+
+/* The end of the console that exec keeps, line by line. False: it is empty. */
+static bool report_last_words(const struct vm *vm)
 {
     char text[8192 + 1], *line, *next = text;
     unsigned lines = 0;
@@ -51,13 +77,15 @@ static void report_last_words(const struct vm *vm)
 
     /* Else the person has it elsewhere. */
     if (vm->options->console_given || vm->options->verbosity >= LOG_LEVEL_INFO)
-        return;
+        return true;
     length = console_memory(vm->console, text, sizeof(text) - 1);
 
     for (size_t i = 0; i < length; i++) {
         if (text[i] == '\r' || !text[i])
             text[i] = ' ';
     }
+    text[length] = '\0';
+    length -= forget_line(text, no_pci);
     while (length && (text[length - 1] == ' ' || text[length - 1] == '\n'))
         length--;
     text[length] = '\0';
@@ -73,6 +101,7 @@ static void report_last_words(const struct vm *vm)
             line[end - 1] = '\0';
         log_error("  | %s", line);
     }
+    return length > 0;
 }
 
 /* The guest ended before it said how the command did. */
@@ -80,7 +109,7 @@ static void report_dead_guest(const struct vm *vm)
 {
     static const char *const what[STOP_REASON_COUNT] = {
         [STOP_POWEROFF] = "switched itself off",
-        [STOP_RESET] = "reset itself, as after a panic,",
+        [STOP_RESET] = "reset itself, as a panic or a reboot does,",
         [STOP_TRIPLE_FAULT] = "crashed",
     };
 
@@ -88,7 +117,7 @@ static void report_dead_guest(const struct vm *vm)
         return;
     log_error("the guest %s %s", what[vm->end.reason],
               guest_session_stage(guest_channel_session(vm->channel)));
-    report_last_words(vm);
+    (void)report_last_words(vm);
 }
 
 /* Of exec: has the guest gone by itself before it said how the command had? */
@@ -125,8 +154,8 @@ static void report_reason(const struct vm *vm)
         log_warning("the time given with --timeout ran out%s%s", vm->channel ? " " : "",
                     vm->channel ? guest_session_stage(guest_channel_session(vm->channel)) : "");
         if (vm->channel && !guest_session_started(guest_channel_session(vm->channel)) &&
-            vm->options->verbosity >= LOG_LEVEL_WARNING)
-            report_last_words(vm);
+            vm->options->verbosity >= LOG_LEVEL_WARNING && !report_last_words(vm))
+            log_error("-v shows what its kernel says, and `ringlet doctor` whether this KVM runs Linux");
         break;
     case STOP_RESET:
         log_info("the guest asked for a reset");

@@ -162,7 +162,11 @@ static int mount_disk(const struct settings *settings, struct error *err)
     if (result == -EACCES || result == -EROFS)
         result = mount_of_any_type(device, MS_RDONLY);
     if (result == -EINVAL)
-        return error_set(err, result, "there is no file system on %s that the guest's kernel knows", device);
+        return error_set(
+            err, result,
+            "there is no file system on %s that the guest's kernel knows; an image has to be raw, "
+            "with a file system on the whole of it",
+            device);
     return result < 0 ? error_set(err, result, "cannot mount %s in the guest: %s", device, strerror(-result))
                       : 0;
 }

@@ -45,6 +45,13 @@ struct virtio_device;
 #define VIRTIO_DEVICE_MAX_QUEUES     64
 #define VIRTIO_DEVICE_POPS_PER_BATCH 1024 /* of all queues together */
 
+/* What a device has to tell when the machine has ended. */
+enum virtio_report {
+    VIRTIO_REPORT_NONE,
+    VIRTIO_REPORT_DONE,    /* what it has done, for --verbose */
+    VIRTIO_REPORT_TROUBLE, /* what the host failed it at, for everybody */
+};
+
 /* What a device is. Called with the lock held. */
 struct virtio_device_ops {
     /* required: read `length` bytes at `offset` of the device-specific configuration; in range already */
@@ -87,8 +94,8 @@ struct virtio_device_ops {
     void (*queue_disabled)(struct virtio_device *device, unsigned index);
     /* optional: nothing is in flight; forget everything the driver set up; vCPU thread */
     void (*reset)(struct virtio_device *device);
-    /* optional: what it has done since creation, in a line for --verbose; any thread, without the lock */
-    void (*report)(struct virtio_device *device, char *to, size_t size);
+    /* optional: what it has to tell since creation, in a line; any thread, without the lock */
+    enum virtio_report (*report)(struct virtio_device *device, char *to, size_t size);
     /* required: free the concrete device; nothing is in flight */
     void (*destroy)(struct virtio_device *device);
 };
@@ -245,8 +252,8 @@ bool virtio_device_queue_configurable(const struct virtio_device *device, unsign
  */
 void virtio_device_stop(struct virtio_device *device);
 
-/* ops->report, terminated; false, with *to untouched, when there is none. Any thread, without the lock. */
-bool virtio_device_report(struct virtio_device *device, char *to, size_t size);
+/* ops->report, terminated; *to is untouched when there is none. Any thread, without the lock. */
+enum virtio_report virtio_device_report(struct virtio_device *device, char *to, size_t size);
 
 /* Out-of-range bytes read as 0 and are not written; before FEATURES_OK nothing is (3.1.1). */
 void virtio_device_config_read(struct virtio_device *device, uint32_t offset, void *to, uint32_t length);

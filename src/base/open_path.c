@@ -78,7 +78,7 @@ const char *open_path_reason(const char *path, int code)
     int fd;
 
     if (path_is_fd(path, &fd) && code == -EBADF)
-        return "that descriptor is not open; whoever starts us has to open it, as a shell does with 3<FILE";
+        return "that descriptor is not open; whoever starts us has to open it, as a shell does with 3<FILE to read and 3>FILE to write";
     if (path_is_fd(path, &fd) && code == -EACCES)
         return "that descriptor is open for something else; a shell opens one to read with 3<FILE, to write "
                "with 3>FILE, for both with 3<>FILE";

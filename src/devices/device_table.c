@@ -365,7 +365,7 @@ static const struct device_type types[] = {
         .name = "share",
         .metavar = "HOSTDIR[:GUESTDIR][:ro]",
         .help =
-            "a directory of the host in the guest, by virtiofsd; `ringlet exec` has it at GUESTDIR, with "
+            "a directory of the host in the guest, by virtiofsd; `ringlet exec` has it at GUESTDIR, which it needs, with "
             "`ringlet run` the guest mounts the first one by: mount -t virtiofs share0 /mnt. With ro nothing "
             "can be changed. A colon in a name is written twice",
         .repeatable = true,

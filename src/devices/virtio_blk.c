@@ -19,8 +19,10 @@
 #include <endian.h>
 #include <errno.h>
 #include <linux/virtio_ids.h>
+#include <pthread.h>
 #include <stdalign.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,6 +65,10 @@ struct virtio_blk {
     bool initial_writeback;
     /* All but `writeback` stays as created. Little-endian, as the driver reads it. */
     struct virtio_blk_config_space config;
+
+    /* What the host could not do; written with the lock held. */
+    unsigned long long failures;
+    int first_failure; /* -errno */
 
     struct blk_queue queues[VIRTIO_BLK_MAX_QUEUES];
     struct slot *slots;    /* queues * (queue_size + 1) */
@@ -127,6 +133,13 @@ static uint8_t status_of(int result)
     }
 }
 
+/* The guest learns no more than that; the person wants to know why. */
+static void count_failure(struct virtio_blk *blk, int result)
+{
+    if (!blk->failures++)
+        blk->first_failure = result;
+}
+
 static void backend_done(struct block_request *backend_request, int result)
 {
     struct slot *slot = container_of(backend_request, struct slot, backend_request);
@@ -137,6 +150,8 @@ static void backend_done(struct block_request *backend_request, int result)
         slot_submit(slot);
         return;
     }
+    if (status_of(result) == VIRTIO_BLK_S_IOERR && result != -ECANCELED)
+        count_failure(slot->queue->blk, result);
     slot_finish(slot, status_of(result));
     virtio_device_request_end(device);
 }
@@ -298,12 +313,30 @@ static void virtio_blk_destroy(struct virtio_device *device)
     virtio_blk_free(blk);
 }
 
+static enum virtio_report virtio_blk_report(struct virtio_device *device, char *to, size_t size)
+{
+    struct virtio_blk *blk = from_device(device);
+    unsigned long long failures;
+    int reason;
+
+    pthread_mutex_lock(&device->lock);
+    failures = blk->failures;
+    reason = blk->first_failure;
+    pthread_mutex_unlock(&device->lock);
+    if (!failures)
+        return VIRTIO_REPORT_NONE;
+    snprintf(to, size, "%llu of the guest's requests failed on the host, the first one with: %s", failures,
+             strerror(-reason));
+    return VIRTIO_REPORT_TROUBLE;
+}
+
 static const struct virtio_device_ops virtio_blk_ops = {
     .config_read = virtio_blk_config_read,
     .config_write = virtio_blk_config_write,
     .features_accepted = virtio_blk_features_accepted,
     .queue_notify = virtio_blk_queue_notify,
     .reset = virtio_blk_reset,
+    .report = virtio_blk_report,
     .destroy = virtio_blk_destroy,
 };
 

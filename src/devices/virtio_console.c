@@ -234,7 +234,7 @@ static void virtio_console_reset(struct virtio_device *device)
         console_port_reset(&console->ports[i]);
 }
 
-static void virtio_console_report(struct virtio_device *device, char *to, size_t size)
+static enum virtio_report virtio_console_report(struct virtio_device *device, char *to, size_t size)
 {
     const struct virtio_console *console = from_device(device);
 
@@ -242,6 +242,7 @@ static void virtio_console_report(struct virtio_device *device, char *to, size_t
     snprintf(to, size, "%" PRIu64 " bytes to the guest; %" PRIu64 " bytes from it (%" PRIu64 " more dropped)",
              console->to_driver, console->from_driver, console->dropped);
     pthread_mutex_unlock(&device->lock);
+    return VIRTIO_REPORT_DONE;
 }
 
 static void virtio_console_destroy(struct virtio_device *device)

@@ -352,7 +352,7 @@ static void virtio_net_destroy(struct virtio_device *device)
     virtio_net_free(net);
 }
 
-static void virtio_net_report(struct virtio_device *device, char *to, size_t size)
+static enum virtio_report virtio_net_report(struct virtio_device *device, char *to, size_t size)
 {
     struct virtio_net_counters counters;
     uint64_t rx_dropped, tx_dropped;
@@ -366,6 +366,7 @@ static void virtio_net_report(struct virtio_device *device, char *to, size_t siz
              " for others); sent %" PRIu64 " frames, %" PRIu64 " bytes (%" PRIu64 " more dropped)",
              counters.rx_frames, counters.rx_bytes, rx_dropped, counters.rx_filtered, counters.tx_frames,
              counters.tx_bytes, tx_dropped);
+    return VIRTIO_REPORT_DONE;
 }
 
 static const struct virtio_device_ops virtio_net_ops = {

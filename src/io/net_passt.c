@@ -193,6 +193,7 @@ static int wait_until_ready(struct net_passt *passt, int fd, int interrupt_fd, s
 static int start_and_wait(struct net_passt *passt, const struct net_passt_options *options, int ours,
                           int theirs, struct error *err)
 {
+    char words[CHILD_WORDS_SIZE];
     int size, least = 1, result;
     socklen_t length = sizeof(size);
 
@@ -207,6 +208,8 @@ static int start_and_wait(struct net_passt *passt, const struct net_passt_option
     result = wait_until_ready(passt, ours, options->interrupt_fd, err);
     if (result < 0)
         return result;
+    /* What it has said so far is no reason of an end to come. */
+    child_words_read_last(passt->words_fd, NULL, words, sizeof(words));
     size /= 2; /* the kernel doubles what it is given, and tells the double */
     setsockopt(ours, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
     return 0;

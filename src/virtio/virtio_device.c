@@ -347,12 +347,11 @@ void virtio_device_set_driver_features(struct virtio_device *device, uint64_t fe
 
 /* --- configuration space --- */
 
-bool virtio_device_report(struct virtio_device *device, char *to, size_t size)
+enum virtio_report virtio_device_report(struct virtio_device *device, char *to, size_t size)
 {
     if (!device->ops->report)
-        return false;
-    device->ops->report(device, to, size);
-    return true;
+        return VIRTIO_REPORT_NONE;
+    return device->ops->report(device, to, size);
 }
 
 void virtio_device_config_read(struct virtio_device *device, uint32_t offset, void *to, uint32_t length)

@@ -500,6 +500,8 @@ host_disk_full() {
 	truncate -s 64M "$work/small/disk"
 	# A write that the host has no room for is an error of the guest's command, and no more.
 	in_guest 1 --disk "$work/small/disk" -- sh -c 'dd if=/dev/zero of=/dev/vda bs=1M count=32 oflag=direct 2>/dev/null' </dev/null
+	complained "disk0: "
+	complained "No space left"
 	umount "$work/small"
 }
 

@@ -267,7 +267,7 @@ static void test_a_file_that_is_no_json_has_its_line_and_column_told(void **stat
     } samples[] = {
         { "{ \"kernel\": \"x\",\n  \"cpus\" 4 }", ", line 2, column 10: " },
         { "kernel=x\n", ", line 1, column " },
-        { "", ", line 1, column 0: " },
+        { "", " is empty" },
         { "{\"kernel\": \"x\"} more", ", line 1, column " },
         { "{\"kernel\": \"x\", \"kernel\": \"y\"}", ", line 1, column " },
         { "{\"kernel\": \"a\\u0000b\"}", ", line 1, column " },

@@ -84,10 +84,37 @@ static void test_replaces_one_that_was_left(void **state)
     struct fixture *fixture = *state;
     struct pidfile *pidfile;
 
-    write_text(fixture->path, "1234567890 and more than ours has\n");
-    assert_int_equal(pidfile_write(fixture->path, &pidfile, NULL), 0);
-    assert_holds_our_number(fixture->path);
-    pidfile_remove(pidfile);
+    static const char *const left[] = { "", "12345678901234567890\n", "7" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(left); i++) {
+        write_text(fixture->path, left[i]);
+        assert_int_equal(pidfile_write(fixture->path, &pidfile, NULL), 0);
+        assert_holds_our_number(fixture->path);
+        pidfile_remove(pidfile);
+    }
+}
+
+static void test_does_not_take_the_place_of_another_file(void **state)
+{
+    static const char *const others[] = { "important\n", "12 34\n", "-7\n",
+                                          "123456789012345678901234567890123456789\n" };
+    struct fixture *fixture = *state;
+    struct pidfile *pidfile;
+    struct error err = { 0 };
+    char text[64];
+
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+        FILE *file;
+
+        write_text(fixture->path, others[i]);
+        assert_int_equal(pidfile_write(fixture->path, &pidfile, &err), -EEXIST);
+        assert_non_null(strstr(err.text, "is no pidfile"));
+        file = fopen(fixture->path, "re");
+        assert_non_null(file);
+        assert_non_null(fgets(text, sizeof(text), file));
+        fclose(file);
+        assert_string_equal(text, others[i]);
+    }
 }
 
 static void test_leaves_what_has_become_anothers(void **state)
@@ -143,9 +170,14 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_holds_our_number_until_it_is_removed),    TEST(test_replaces_one_that_was_left),
-        TEST(test_leaves_what_has_become_anothers),         TEST(test_a_descriptor_is_written_to_and_stays),
-        TEST(test_a_place_that_cannot_be_written_is_named), TEST(test_none_is_removed_without_harm),
+        TEST(test_holds_our_number_until_it_is_removed),
+        TEST(test_replaces_one_that_was_left),
+        TEST(test_holds_our_number_until_it_is_removed),
+        TEST(test_does_not_take_the_place_of_another_file),
+        TEST(test_leaves_what_has_become_anothers),
+        TEST(test_a_descriptor_is_written_to_and_stays),
+        TEST(test_a_place_that_cannot_be_written_is_named),
+        TEST(test_none_is_removed_without_harm),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

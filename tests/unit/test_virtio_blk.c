@@ -145,8 +145,10 @@ static void test_blk_host_errors_reach_the_driver_as_ioerr(void **state)
 {
     static const int errors[] = { -EIO, -ENOSPC, -EINVAL, -ECANCELED, -ENOMEM };
     struct virtio_blk_discard_write_zeroes segment = { .num_sectors = htole32(8) };
+    char text[128];
 
     (void)state;
+    assert_int_equal(virtio_device_report(blk.guest->device, text, sizeof(text)), VIRTIO_REPORT_NONE);
     for (unsigned i = 0; i < ARRAY_SIZE(errors); i++) {
         struct blk_io io = blk_guest_send(&blk, 0, VIRTIO_BLK_T_IN, 0, 512);
 
@@ -165,6 +167,10 @@ static void test_blk_host_errors_reach_the_driver_as_ioerr(void **state)
         blk_guest_fail(&blk, 0, errors[i]);
         blk_guest_expect(&blk, &io, VIRTIO_BLK_S_IOERR, 1);
     }
+    assert_int_equal(virtio_device_report(blk.guest->device, text, sizeof(text)), VIRTIO_REPORT_TROUBLE);
+    /* what was cancelled did not fail */
+    assert_string_equal(
+        text, "20 of the guest's requests failed on the host, the first one with: Input/output error");
     /* And the disk goes on. */
     assert_int_equal(blk.disk.pending_count, 0);
     blk_guest_send(&blk, 0, VIRTIO_BLK_T_IN, 0, 512);

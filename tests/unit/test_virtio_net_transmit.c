@@ -153,11 +153,11 @@ static void test_net_report_tells_what_went_over_the_wire(void **state)
     start(net);
     net_guest_send(net, 0, &net_guest_plain, frame, 60);
     expect_on_wire(net, &net_guest_plain, 60);
-    assert_true(virtio_device_report(net->device, text, sizeof(text)));
+    assert_int_equal(virtio_device_report(net->device, text, sizeof(text)), VIRTIO_REPORT_DONE);
     assert_non_null(strstr(text, "received 0 frames, 0 bytes"));
     assert_non_null(strstr(text, "sent 1 frames, 60 bytes (0 more dropped)"));
     /* as much as fits */
-    assert_true(virtio_device_report(net->device, text, 9));
+    assert_int_equal(virtio_device_report(net->device, text, 9), VIRTIO_REPORT_DONE);
     assert_string_equal(text, "received");
 }
 
