@@ -268,6 +268,8 @@ wait_for_ready() {
 }
 
 group_exec_data() {
+	# A quarter of a gibibyte takes an emulated host minutes, and a busy machine's more.
+	patience=800
 	run_case "exec: 256 MiB in and out" exec_data
 }
 
