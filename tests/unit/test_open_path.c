@@ -252,14 +252,16 @@ static void test_direct_is_set_on_the_open_file_or_refused(void **state)
 
     direct = open(fixture->path, O_RDWR | O_DIRECT | O_CLOEXEC);
     fd = open_path(name_of(fixture, given), O_RDWR | O_DIRECT, 0);
-    if (direct < 0) {
+    /* An overlay of Linux 6.1 lets fcntl(2) set what open(2) refuses, but the other way round it never is. */
+    if (fd < 0) {
         assert_int_equal(fd, -EINVAL);
+        assert_true(direct < 0);
     } else {
-        assert_true(fd >= 0);
         assert_int_equal(fcntl(given, F_GETFL) & O_DIRECT, O_DIRECT);
         close(fd);
-        close(direct);
     }
+    if (direct >= 0)
+        close(direct);
     close(given);
 
     /* A directory never can. */
