@@ -20,8 +20,9 @@ struct run_options;
 #define CONFIG_FILE_MAX_SIZE (1u << 20) /* bytes */
 
 /*
- * Add the words of the file `path` (or "fd=N", or "-" for standard input) to *words, to be finished by the caller in any case. Whether their
- * arguments are right is not looked at. 0, or -errno with *err: -EINVAL for a mistake in the file.
+ * Add the words of the file `path` (or "fd=N", or "-" for standard input) to *words, to be finished by the caller
+ * in any case. Whether their arguments are right is not looked at. 0, or -errno with *err: -EINVAL for a mistake in
+ * the file.
  */
 int config_file_read(enum command command, const char *path, struct option_words *words, struct error *err);
 

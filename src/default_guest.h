@@ -22,9 +22,9 @@ struct default_guest {
 /*
  * Find it, or have it made: that may take minutes and says so on stderr, where the script's own words go as well.
  * SIGINT, SIGTERM, SIGHUP and SIGQUIT end the script with all that it started, and are then raised once more, to
- * do to this process what they would have done. `installed` is the script of a program that was not just built. After `patience` nanoseconds (0: never) it is ended likewise. 0;
- * -EINTR, where they did not end us; -ETIMEDOUT; or another -errno; with *err. Blocks; to be called before there are
- * threads, and with those signals not blocked.
+ * do to this process what they would have done. `installed` is the script of a program that was not just built.
+ * After `patience` nanoseconds (0: never) it is ended likewise. 0; -EINTR, where they did not end us; -ETIMEDOUT; or
+ * another -errno; with *err. Blocks; to be called before there are threads, and with those signals not blocked.
  */
 int default_guest_find(const char *installed, uint64_t patience, struct default_guest *ret_guest,
                        struct error *err);

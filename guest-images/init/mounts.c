@@ -41,6 +41,8 @@
 #define DEVICE_TIMEOUT 10000 /* ms */
 #define TYPE_SIZE      64
 
+#define LOOKS_FOR_ANOTHERS 64 /* at names of a directory, for a file that is not root's */
+
 struct kernel_mount {
     const char *type, *directory, *data;
     unsigned long flags;
@@ -190,7 +192,8 @@ static int mount_share(const char *tag, const char *directory, bool read_only, s
 /*
  * Without rights on the host a virtiofsd may open other people's files, but with O_NOATIME only its own (open(2)); QEMU's
  * hands that flag on, and an overlay sets it for every file whose owner it is, or when whoever mounted it has CAP_FOWNER.
- * Is that in the way here? One file tells, which is another's as we see it.
+ * Is that in the way here? One file tells, which is another's as we see it. Where the first ones of each place are all
+ * root's, virtiofsd has root's rights or the whole tree is its own: a start is not to ask for each file of /usr/bin.
  */
 static bool noatime_is_refused(void)
 {
@@ -200,7 +203,7 @@ static bool noatime_is_refused(void)
         DIR *folder = opendir(places[i]);
         const struct dirent *entry;
 
-        while (folder && (entry = readdir(folder))) {
+        for (unsigned looks = 0; folder && looks < LOOKS_FOR_ANOTHERS && (entry = readdir(folder)); looks++) {
             struct stat status;
             int fd;
 
